@@ -1,0 +1,207 @@
+//! Which files may enter the queue: by kind, size and number. Every refusal is an [`ErrorBody`] with a sentence for a
+//! person. Must never look into a file.
+
+use crate::wire::{ErrorBody, ErrorCode, Limits, Options};
+
+use super::event::FileMeta;
+
+/// What `accept` says, read once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Accept {
+    /// Empty: everything is accepted. All in lower case.
+    rules: Vec<Rule>,
+    /// As it was written, for the sentence.
+    text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rule {
+    /// The name ends so; with the dot.
+    Extension(String),
+    /// The media type is this.
+    Exactly(String),
+    /// The media type begins so; with the slash.
+    Begins(String),
+}
+
+impl Accept {
+    /// Reads an `accept` as `<input accept>` writes it. What is no extension and no media type is left out; `*` and
+    /// `*/*` accept everything.
+    pub(super) fn parse(text: &str) -> Self {
+        let words = text.split(',').map(|word| word.trim().to_ascii_lowercase());
+        let mut rules = Vec::new();
+        for word in words {
+            if word == "*" || word == "*/*" || word == ".*" {
+                rules.clear();
+                break;
+            } else if word.starts_with('.') && word.len() > 1 {
+                rules.push(Rule::Extension(word));
+            } else if let Some(kind) = word.strip_suffix('*').filter(|kind| kind.ends_with('/')) {
+                rules.push(Rule::Begins(kind.to_owned()));
+            } else if word.contains('/') {
+                rules.push(Rule::Exactly(word));
+            }
+        }
+        Self { rules, text: text.trim().to_owned() }
+    }
+
+    fn takes(&self, meta: &FileMeta) -> bool {
+        let name = meta.name.to_ascii_lowercase();
+        let whole = meta.media_type.to_ascii_lowercase();
+        // Parameters (`; charset=utf-8`) say nothing of the kind.
+        let kind = whole.split(';').next().unwrap_or_default().trim();
+        self.rules.is_empty()
+            || self.rules.iter().any(|rule| match rule {
+                Rule::Extension(end) => name.ends_with(end.as_str()),
+                Rule::Exactly(exactly) => kind == exactly,
+                Rule::Begins(start) => kind.starts_with(start.as_str()),
+            })
+    }
+}
+
+/// Whether one more file fits in a list that holds `listed` files, `open` of them not ended.
+pub(super) fn number(options: &Options, listed: u32, open: u32) -> Result<(), ErrorBody> {
+    let refuse = |limit: u32| {
+        let files = if limit == 1 { "file" } else { "files" };
+        let text = format!("Only {limit} {files} can be uploaded here at one time.");
+        Err(ErrorBody::new(ErrorCode::TooManyFiles, text).with_detail(limit.to_string()))
+    };
+    match options.max_files {
+        _ if !options.multiple && open >= 1 => refuse(1),
+        Some(limit) if listed >= limit => refuse(limit),
+        _ => Ok(()),
+    }
+}
+
+/// Whether this file is of a kind that is accepted.
+pub(super) fn kind(accept: &Accept, meta: &FileMeta) -> Result<(), ErrorBody> {
+    if accept.takes(meta) {
+        return Ok(());
+    }
+    let text = format!("This kind of file is not accepted. Accepted: {}.", accept.text);
+    Err(ErrorBody::new(ErrorCode::TypeNotAccepted, text).with_detail(accept.text.clone()))
+}
+
+/// Whether the server will take a file of this length.
+pub(super) fn size(limits: &Limits, size: u64) -> Result<(), ErrorBody> {
+    let per_file = limits.max_file_size.into_iter().chain(limits.max_request_size).min();
+    if let Some(limit) = per_file.filter(|limit| size > *limit) {
+        let text = format!("The file is too large ({}). The limit is {}.", words(size), words(limit));
+        return Err(ErrorBody::new(ErrorCode::TooLarge, text).with_detail(limit.to_string()));
+    }
+    if let Some(limit) = limits.max_bytes_per_owner.filter(|limit| size > *limit) {
+        let text = format!("The file is larger than all the space you have ({}).", words(limit));
+        return Err(ErrorBody::new(ErrorCode::QuotaExceeded, text).with_detail(limit.to_string()));
+    }
+    Ok(())
+}
+
+/// A length for a person. Whole binary units are named as such; all else is decimal, with one digit after the point,
+/// cut and not rounded, so that a limit never looks larger than it is.
+fn words(bytes: u64) -> String {
+    for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
+        if bytes != 0 && bytes.is_multiple_of(1 << shift) {
+            return format!("{} {unit}", bytes >> shift);
+        }
+    }
+    for (unit, name) in [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")] {
+        if bytes >= unit {
+            let (whole, tenth) = (bytes / unit, bytes % unit * 10 / unit);
+            return if tenth == 0 { format!("{whole} {name}") } else { format!("{whole}.{tenth} {name}") };
+        }
+    }
+    format!("{bytes} bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(name: &str, media_type: &str) -> FileMeta {
+        FileMeta {
+            name: name.to_owned(),
+            path: String::new(),
+            size: 1,
+            modified_ms: None,
+            media_type: media_type.to_owned(),
+        }
+    }
+
+    #[test]
+    fn kinds() {
+        for (accept, name, media_type, expected) in [
+            ("", "a", "", true),
+            (" , ,", "a", "", true),
+            ("*/*", "a", "", true),
+            (".pdf, *", "a", "", true),
+            (".pdf", "A.PDF", "", true),
+            (".PDF", "a.pdf", "", true),
+            (".pdf", "pdf", "", false),
+            (".pdf", "a.pdf.exe", "application/pdf", false),
+            (".tar.gz", "x.tar.gz", "", true),
+            ("image/*", "x", "image/png", true),
+            ("image/*", "x", "IMAGE/PNG", true),
+            ("image/*", "x.png", "", false),
+            ("image/*", "x", "imagery/png", false),
+            ("text/plain", "x", "text/plain;charset=utf-8", true),
+            ("text/plain", "x", "text/plainer", false),
+            ("image/png,.txt", "x.txt", "text/plain", true),
+            ("image/png,.txt", "x.gif", "image/gif", false),
+        ] {
+            let found = kind(&Accept::parse(accept), &meta(name, media_type)).is_ok();
+            assert_eq!(found, expected, "{accept:?} {name:?} {media_type:?}");
+        }
+        let error = kind(&Accept::parse(".pdf, .txt"), &meta("a.gif", "image/gif")).unwrap_err();
+        assert_eq!(error.message, "This kind of file is not accepted. Accepted: .pdf, .txt.");
+        assert_eq!((error.code, error.retryable), (ErrorCode::TypeNotAccepted, false));
+    }
+
+    #[test]
+    fn sizes() {
+        let limits = Limits {
+            max_file_size: Some(10_000_000),
+            max_request_size: Some(20 << 20),
+            max_bytes_per_owner: Some(5_000),
+            ..Limits::default()
+        };
+        let error = size(&limits, 12_345_678).unwrap_err();
+        assert_eq!(error.message, "The file is too large (12.3 MB). The limit is 10 MB.");
+        assert_eq!(error.detail.as_deref(), Some("10000000"));
+        assert_eq!(size(&limits, 10_000_000).unwrap_err().code, ErrorCode::QuotaExceeded);
+        assert_eq!(size(&limits, 5_000), Ok(()));
+        let request = Limits { max_request_size: Some(20 << 20), ..Limits::default() };
+        assert!(size(&request, (20 << 20) + 1).unwrap_err().message.ends_with("The limit is 20 MiB."));
+        assert_eq!(size(&Limits::default(), u64::MAX), Ok(()));
+    }
+
+    #[test]
+    fn numbers() {
+        let one = Options { multiple: false, ..Options::default() };
+        assert_eq!(number(&one, 5, 0), Ok(()));
+        assert!(number(&one, 1, 1).unwrap_err().message.contains("Only 1 file can"));
+        let three = Options { max_files: Some(3), ..Options::default() };
+        assert_eq!(number(&three, 2, 2), Ok(()));
+        assert!(number(&three, 3, 0).unwrap_err().message.contains("Only 3 files can"));
+    }
+
+    #[test]
+    fn lengths_in_words() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (1000, "1 kB"),
+            (1024, "1 KiB"),
+            (1_999_999, "1.9 MB"),
+            (10 << 20, "10 MiB"),
+            (3 << 30, "3 GiB"),
+            (5_000_000_000, "5 GB"),
+            (u64::MAX, "18446744 TB"),
+        ] {
+            let told = words(bytes);
+            assert!(
+                told == text || (bytes == u64::MAX && told.starts_with(text.trim_end_matches(" TB"))),
+                "{told}"
+            );
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The closed list of everything that can happen to a queue. Must never know who reports it.
+
+use crate::wire::{ErrorBody, Limits, ProgressFrame, ProgressId, Receipt};
+
+use super::command::Timer;
+
+/// One file in one widget: counts up, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub u32);
+
+/// One request in one widget: counts up, never used twice. An event that names another request than the file's
+/// present one is late news and changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u32);
+
+/// What is known of a file before a byte of it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileMeta {
+    /// Its name, without folders.
+    pub name: String,
+    /// Its path inside the folder that was picked, with `/`; empty when a single file was picked.
+    pub path: String,
+    /// Length in bytes.
+    pub size: u64,
+    /// Last change, milliseconds since 1970-01-01 UTC, where known.
+    pub modified_ms: Option<u64>,
+    /// Media type as the browser guesses it; may be empty.
+    pub media_type: String,
+}
+
+/// A file that a person picked, under the names the runtime gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The runtime keeps the file itself under this number.
+    pub id: FileId,
+    /// Random and unguessable, made by the runtime; all tries of this file use it.
+    pub progress_id: ProgressId,
+    /// What is known of it.
+    pub meta: FileMeta,
+}
+
+/// One file or all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// This file.
+    One(FileId),
+    /// Every file in the list that the wish makes sense for.
+    All,
+}
+
+/// Everything that can happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Files were picked, dropped, pasted or adopted.
+    Added(Vec<Candidate>),
+    /// The runtime itself cannot take this one (a dropped folder, an unreadable file): it is listed as rejected
+    /// with this reason, after what was added before, and never enters the queue.
+    Refused {
+        /// What was picked.
+        candidate: Candidate,
+        /// Why it cannot be taken.
+        error: ErrorBody,
+    },
+    /// Start what waits for a start (`auto_start` is off).
+    Start(Scope),
+    /// Hold; a running request is given up.
+    Pause(Scope),
+    /// Go on after a pause.
+    Resume(Scope),
+    /// Try again what failed or was cancelled.
+    Retry(Scope),
+    /// Stop and do not try again; the row stays.
+    Cancel(Scope),
+    /// Take off the list; `All` takes off what has ended.
+    Remove(Scope),
+    /// The browser handed over this many bytes of the file in all (not of the request body).
+    Sent {
+        /// The file.
+        file: FileId,
+        /// The request that carries it.
+        request: RequestId,
+        /// Bytes of the file handed over so far; may go back when the browser sends again by itself.
+        loaded: u64,
+    },
+    /// The browser says it cannot tell how much it sent (`lengthComputable` is false).
+    SentUnknowable {
+        /// The file.
+        file: FileId,
+        /// The request that carries it.
+        request: RequestId,
+    },
+    /// The server's final answer: the file is stored.
+    Accepted {
+        /// The file.
+        file: FileId,
+        /// The request it answers.
+        request: RequestId,
+        /// What was stored.
+        receipt: Receipt,
+    },
+    /// The request ended without success.
+    Failed {
+        /// The file.
+        file: FileId,
+        /// The request that failed.
+        request: RequestId,
+        /// Why: the server's own words, or `network` when no answer came.
+        error: ErrorBody,
+        /// HTTP status of the answer; 0 when none came.
+        status: u16,
+        /// What `Retry-After` asked for, in milliseconds.
+        retry_after_ms: Option<u64>,
+    },
+    /// The request ended because somebody aborted it: we ourselves, or the browser unasked.
+    Aborted {
+        /// The file.
+        file: FileId,
+        /// The request that was aborted.
+        request: RequestId,
+    },
+    /// A progress poll was answered.
+    Polled {
+        /// Which poll.
+        poll: RequestId,
+        /// One frame for each id that was asked for.
+        frames: Vec<ProgressFrame>,
+    },
+    /// A progress poll failed: no answer, or none that could be read.
+    PollFailed {
+        /// Which poll.
+        poll: RequestId,
+    },
+    /// A timer that was armed has come due.
+    Fired(Timer),
+    /// The browser is online again.
+    Online,
+    /// The browser lost the network.
+    Offline,
+    /// The page became visible again; timers may have slept.
+    Visible,
+    /// The server told its limits.
+    LimitsLearned(Limits),
+}

@@ -1,0 +1,295 @@
+//! One file of the list: where it stands, and what both witnesses said of its present try. Must never know the other
+//! files, nor give a command.
+
+use crate::wire::{ErrorBody, ProgressId, ProgressState, Receipt};
+
+use super::{
+    event::{Candidate, FileId, FileMeta, RequestId},
+    meter::Meter,
+};
+
+/// Where a file stands. Each variant holds only what is true then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Waits for a slot, or for somebody to start it.
+    Queued {
+        /// Whether it may start as soon as a slot is free.
+        ready: bool,
+    },
+    /// The upload is being set up (resumable uploads; a form upload has nothing to set up).
+    Creating {
+        /// The request that does it.
+        request: RequestId,
+    },
+    /// Bytes are on their way.
+    Sending {
+        /// The request that carries them.
+        request: RequestId,
+    },
+    /// All received; the answer is out.
+    Processing {
+        /// The request that will be answered.
+        request: RequestId,
+    },
+    /// Nothing is under way; it goes on by itself.
+    Waiting {
+        /// For what.
+        cause: Cause,
+        /// When it goes on at the latest, in the queue's milliseconds; its timer is armed for then. `None` while
+        /// offline.
+        until_ms: Option<u64>,
+        /// What stopped the last try, if an error did.
+        error: Option<ErrorBody>,
+    },
+    /// Held by the person. A form upload begins from nothing when it is resumed.
+    Paused,
+    /// Stored.
+    Done {
+        /// What the server stored.
+        receipt: Receipt,
+    },
+    /// Failed for good.
+    Failed {
+        /// Why.
+        error: ErrorBody,
+        /// Whether a person may try again.
+        again: bool,
+    },
+    /// Stopped by the person.
+    Cancelled,
+    /// Refused when it was picked; it never entered the queue.
+    Rejected {
+        /// Why.
+        reason: ErrorBody,
+    },
+}
+
+/// What a waiting file waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The time of the next try.
+    Backoff,
+    /// The network.
+    Offline,
+    /// The server's word on what became of a try that had handed everything over and got no answer: it may well be
+    /// stored, and sending it again would make it two (promise 10).
+    Verdict,
+}
+
+impl Phase {
+    /// The request under way, if one is.
+    pub(super) fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::Creating { request } | Self::Sending { request } | Self::Processing { request } => {
+                Some(*request)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether nothing more will happen by itself or by a resume.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Failed { .. } | Self::Cancelled | Self::Rejected { .. })
+    }
+
+    /// When its retry timer is due, if one is armed.
+    pub(super) fn until_ms(&self) -> Option<u64> {
+        match self {
+            Self::Waiting { until_ms, .. } => *until_ms,
+            _ => None,
+        }
+    }
+}
+
+/// One file of the list.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Item {
+    pub(super) id: FileId,
+    pub(super) progress_id: ProgressId,
+    pub(super) meta: FileMeta,
+    pub(super) phase: Phase,
+    /// Number of the present try, or of the last; 0 before the first. Never goes back.
+    pub(super) attempt: u32,
+    /// Failed tries since a person last asked for one.
+    pub(super) tries: u8,
+    /// How often what is displayed went back.
+    pub(super) restarts: u32,
+    /// When it last did.
+    pub(super) restarted_ms: Option<u64>,
+    /// What the two witnesses said of this try.
+    pub(super) tally: Tally,
+    /// Whether the bar shows the server's count. Otherwise nobody can be asked, and it shows the browser's.
+    pub(super) by_server: bool,
+    pub(super) meter: Meter,
+    /// The percentage displayed. Grows only, but when `restarts` does.
+    pub(super) shown: u8,
+    /// The last try had handed everything over and nobody knows what became of it.
+    pub(super) fate_unknown: bool,
+    /// Polls from this number on were sent after the last try had ended; set while their answers are wanted.
+    pub(super) asking: Option<RequestId>,
+    /// The next poll's distance while the tail is polled, in milliseconds.
+    pub(super) poll_gap_ms: u64,
+    /// When it should be asked about again.
+    pub(super) next_poll_ms: u64,
+    pub(super) silent_armed: bool,
+    pub(super) stall_armed: bool,
+    /// Already on the list of those to be drawn anew.
+    pub(super) dirty: bool,
+    /// Already on the list of those the polls ask about.
+    pub(super) watched: bool,
+    /// What the sums hold of it.
+    pub(super) counted: Share,
+}
+
+/// What the two witnesses said of one try.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// The browser's last word, at most the file's size.
+    pub(super) loaded: u64,
+    /// Displayed as sent: what the browser said, or the server proved. `received <= sent <= size`.
+    pub(super) sent: u64,
+    /// Displayed as received.
+    pub(super) received: u64,
+    /// Whether the browser said anything.
+    pub(super) heard: bool,
+    /// The browser is silent or cannot tell: the server's count alone drives the bar.
+    pub(super) unseen: bool,
+    /// The newest frame of this try; `None` before the first.
+    pub(super) seq: Option<u64>,
+    /// What that frame said.
+    pub(super) state: Option<ProgressState>,
+    /// Why the server says this try failed.
+    pub(super) error: Option<ErrorBody>,
+    /// When the bytes that the bar shows last grew.
+    pub(super) gain_ms: u64,
+    /// When the browser's count last grew.
+    pub(super) sent_gain_ms: u64,
+    /// Since when sent has been too far ahead of received.
+    pub(super) ahead_since_ms: Option<u64>,
+    /// The server's count went back and the browser's has not: when it does, that is the same restart.
+    pub(super) browser_may_go_back: bool,
+    /// The browser's count went back and the server's, this high, has not: frames as high as this are old news.
+    pub(super) old_received: Option<u64>,
+}
+
+/// What one file adds to the sums of the list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) active: u32,
+    pub(super) done: u32,
+    pub(super) failed: u32,
+    pub(super) rejected: u32,
+    pub(super) cancelled: u32,
+    pub(super) size: u64,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// Bytes that the bar shows.
+    pub(super) basis: u64,
+    /// Bytes still to come of the files that are not held.
+    pub(super) rest: u64,
+}
+
+impl Item {
+    /// A file in this phase, with nothing sent.
+    pub(super) fn new(candidate: Candidate, phase: Phase) -> Self {
+        Self {
+            id: candidate.id,
+            progress_id: candidate.progress_id,
+            meta: candidate.meta,
+            phase,
+            attempt: 0,
+            tries: 0,
+            restarts: 0,
+            restarted_ms: None,
+            tally: Tally::default(),
+            by_server: false,
+            meter: Meter::start(0, 0),
+            shown: 0,
+            fate_unknown: false,
+            asking: None,
+            poll_gap_ms: 0,
+            next_poll_ms: 0,
+            silent_armed: false,
+            stall_armed: false,
+            dirty: false,
+            watched: false,
+            counted: Share::default(),
+        }
+    }
+
+    /// Whether the browser has handed everything over, or the server has counted everything.
+    pub(super) fn all_handed_over(&self) -> bool {
+        let Tally { loaded, received, heard, .. } = self.tally;
+        let size = self.meta.size;
+        (heard && loaded == size) || (size > 0 && received == size)
+    }
+
+    /// Bytes that the solid bar stands for.
+    pub(super) fn basis(&self) -> u64 {
+        match self.phase {
+            Phase::Done { .. } => self.meta.size,
+            _ if self.by_server => self.tally.received,
+            _ => self.tally.sent,
+        }
+    }
+
+    /// 0 to 100 by these bytes; 100 only when stored (promise 1), and never less than was displayed before.
+    pub(super) fn percent(&self, basis: u64) -> u8 {
+        if matches!(self.phase, Phase::Done { .. }) {
+            100
+        } else {
+            percent(basis, self.meta.size).max(self.shown)
+        }
+    }
+
+    /// The bytes go back: from here on the display may.
+    pub(super) fn restart(&mut self, now_ms: u64) {
+        self.restarts += 1;
+        self.restarted_ms = Some(now_ms);
+        self.shown = 0;
+        self.tally.ahead_since_ms = None;
+        self.tally.gain_ms = now_ms;
+        self.tally.sent_gain_ms = now_ms;
+        self.meter = Meter::start(now_ms, 0);
+    }
+
+    /// What it adds to the sums.
+    pub(super) fn share(&self) -> Share {
+        let one = |yes: bool| u32::from(yes);
+        let phase = &self.phase;
+        let mut share = Share {
+            active: one(!phase.has_ended()),
+            done: one(matches!(phase, Phase::Done { .. })),
+            failed: one(matches!(phase, Phase::Failed { .. })),
+            rejected: one(matches!(phase, Phase::Rejected { .. })),
+            cancelled: one(matches!(phase, Phase::Cancelled)),
+            ..Share::default()
+        };
+        if share.rejected + share.cancelled == 0 {
+            share.size = self.meta.size;
+            share.sent = self.tally.sent;
+            share.received = self.tally.received;
+            share.basis = self.basis();
+            if share.active == 1 && *phase != Phase::Paused {
+                share.rest = self.meta.size - share.basis;
+            }
+        }
+        share
+    }
+}
+
+/// Whole percent, rounded down and at most 99.
+pub(super) fn percent(bytes: u64, size: u64) -> u8 {
+    let percent = bytes.saturating_mul(100).checked_div(size).unwrap_or(0);
+    percent.min(99) as u8
+}
+
+impl Share {
+    /// Takes the old share out and the new one in.
+    pub(super) fn replace(&mut self, old: Self, new: Self) {
+        macro_rules! each {
+            ($($field:ident)+) => { $(self.$field = self.$field.wrapping_sub(old.$field).wrapping_add(new.$field);)+ };
+        }
+        each!(active done failed rejected cancelled size sent received basis rest);
+    }
+}

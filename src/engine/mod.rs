@@ -1,0 +1,28 @@
+//! The queue: everything a widget decides, as plain Rust. `Queue::handle(event, now_ms)` takes one event and gives
+//! the commands that follow from it. No clock (time is an argument), no randomness (a seed is an argument), no
+//! browser, no framework, no I/O: must never name any of them. Whoever executes the commands is a
+//! [`command::Runtime`]: the browser, the inert twin on the server, the terminal client, or the simulator of the
+//! tests.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `queue` | what follows from an event: slots, tries, polls, the order of things |
+//! | `item` | what is true of one file now, and what both witnesses said of it |
+//! | `admit` | which files may enter |
+//! | `retry` | what is tried again, and when |
+//! | `meter` | how fast, how long still |
+//! | `view` | what a person is shown |
+
+mod admit;
+pub mod command;
+pub mod event;
+mod item;
+mod meter;
+mod queue;
+mod retry;
+mod sim;
+mod tests;
+pub mod view;
+
+pub use item::{Cause, Phase};
+pub use queue::Queue;

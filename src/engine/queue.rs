@@ -1,0 +1,1047 @@
+//! What follows from an event: which file is sent next, what a failure means, when the server is asked for its count.
+//! Must never know how a command is carried out, and never ask what time it is.
+//!
+//! A form upload cannot go on in the middle: pause, a broken connection and a retry all send the file from its first
+//! byte, and the row says so by `restarts` and a hint.
+//!
+//! # When the server is asked
+//!
+//! One poll at a time asks about all files of interest. Each file has its own next moment; the poll goes out at the
+//! earliest of them.
+//!
+//! | the file | asked about |
+//! |---|---|
+//! | is sent, and the server has not spoken yet | after half a second, then every second |
+//! | is sent, and the browser tells nothing | at once, then every half second |
+//! | is sent, and the server has spoken | every two seconds |
+//! | is handed over whole and not answered, or failed and may have been stored | from 250 ms on, growing to 5 s |
+//! | was failed by the server, and its request has not ended | as before: a browser may be sending it again by itself |
+//! | was refused, cancelled or expired, or has ended | never again |
+
+use crate::wire::{ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState, Receipt};
+
+use super::{
+    admit::{self, Accept},
+    command::{Command, Notice, Timer},
+    event::{Candidate, Event, FileId, RequestId, Scope},
+    item::{Cause, Item, Phase, Share, Tally},
+    meter::{Meter, STALL_MS},
+    retry::{self, Random},
+};
+
+use std::collections::VecDeque;
+
+/// No progress event for so long: the browser will tell nothing.
+const SILENT_MS: u64 = 1_000;
+/// First question about a new try.
+const FIRST_POLL_MS: u64 = 500;
+/// While the server has not heard of the try.
+const UNKNOWN_POLL_MS: u64 = 1_000;
+/// While the server alone can tell.
+const DRIVING_POLL_MS: u64 = 500;
+/// While the browser tells as well.
+const SLOW_POLL_MS: u64 = 2_000;
+/// The tail begins with this gap …
+const TAIL_POLL_MS: u64 = 250;
+/// … and no gap is longer than this.
+const POLL_CAP_MS: u64 = 5_000;
+/// A poll that was not answered for so long is given up.
+const POLL_LOST_MS: u64 = 15_000;
+/// So many failed polls, and none that was answered: there is no server to ask.
+const POLLS_IN_VAIN: u8 = 3;
+/// Most ids in one poll; those that have waited longest come first.
+const POLL_IDS: usize = 64;
+/// How long the server's word on a lost try is waited for; anew with each sign that it is at work on it.
+const VERDICT_MS: u64 = 10_000;
+/// Sent may be so far ahead of received without anybody wondering: sockets and proxies hold some megabytes.
+const AHEAD_BYTES: u64 = 1 << 20;
+/// What is ahead would take so long to be received: then something is holding it back. A judgement by time, because
+/// four to six megabytes (eighteen were seen) lie in the sockets of a quite normal upload over HTTP/1.1.
+const AHEAD_MS: u64 = 20_000;
+
+/// The list of files of one widget and all that is decided about them.
+///
+/// The same options, seed and events give the same commands. Files are listed in the order of their numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queue {
+    pub(super) options: Options,
+    accept: Accept,
+    random: Random,
+    /// Sorted by id.
+    pub(super) items: Vec<Item>,
+    pub(super) sums: Share,
+    /// Speed over all files.
+    pub(super) flow: Meter,
+    /// Bytes that the bars of all files have gained since the beginning.
+    pub(super) flowed: u64,
+    /// Files with a request under way: at most `slots`.
+    flights: Vec<FileId>,
+    /// Files that may start, in their order. Some may have changed their mind since: looked at when their turn comes.
+    ready: VecDeque<FileId>,
+    /// Files the polls ask about.
+    watched: Vec<FileId>,
+    dirty: Vec<FileId>,
+    next_request: u32,
+    online: bool,
+    poll: Poll,
+}
+
+/// The one poll.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Poll {
+    /// The one that was sent and not answered yet, and when.
+    out: Option<(RequestId, u64)>,
+    /// What its timer is armed for.
+    armed_ms: Option<u64>,
+    /// Not before this: the last ones failed.
+    not_before_ms: u64,
+    failures: u8,
+    /// Whether one was ever answered.
+    answered: bool,
+    /// Ask again as soon as the present one is answered.
+    again: bool,
+}
+
+impl Queue {
+    /// An empty list. The seed makes the waits of one widget differ from another's.
+    pub fn new(options: &Options, seed: u64) -> Self {
+        Self {
+            options: options.clone(),
+            accept: Accept::parse(&options.accept),
+            random: Random::new(seed),
+            items: Vec::new(),
+            sums: Share::default(),
+            flow: Meter::start(0, 0),
+            flowed: 0,
+            flights: Vec::new(),
+            ready: VecDeque::new(),
+            watched: Vec::new(),
+            dirty: Vec::new(),
+            next_request: 1,
+            online: true,
+            poll: Poll::default(),
+        }
+    }
+
+    /// Takes in one event and gives the commands that follow from it, in their order. `now_ms` is a clock that does
+    /// not go back; where it begins does not matter.
+    pub fn handle(&mut self, event: Event, now_ms: u64) -> Vec<Command> {
+        let mut turn = Turn { now: now_ms, out: Vec::new() };
+        let was_active = self.sums.active > 0;
+        self.take_in(event, &mut turn);
+        self.start_what_may(&mut turn);
+        self.plan_poll(&mut turn);
+        if was_active && self.sums.active == 0 && !self.items.is_empty() {
+            let Share { done, failed, rejected, cancelled, .. } = self.sums;
+            turn.out.push(Command::Notify(Notice::AllEnded { done, failed: failed + rejected + cancelled }));
+        }
+        turn.out
+    }
+
+    /// The files in the list, in the order of their rows.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = FileId> + '_ {
+        self.items.iter().map(|item| item.id)
+    }
+
+    /// The files whose rows changed since the last call, new and removed ones among them, each once. What a row says
+    /// of time alone (a countdown, a sinking speed) changes without standing here.
+    pub fn take_dirty(&mut self) -> Vec<FileId> {
+        for id in &self.dirty {
+            if let Ok(at) = self.items.binary_search_by_key(id, |item| item.id) {
+                self.items[at].dirty = false;
+            }
+        }
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Where a file stands, if it is listed.
+    pub fn phase(&self, id: FileId) -> Option<&Phase> {
+        self.find(id).map(|at| &self.items[at].phase)
+    }
+
+    /// Whether the server can be asked for its count: the bar then shows what it received, and nothing else.
+    pub(super) fn server_counts(&self) -> bool {
+        self.can_ask() && (self.poll.answered || self.poll.failures < POLLS_IN_VAIN)
+    }
+
+    /// Whether a request is under way.
+    pub(super) fn is_sending(&self) -> bool {
+        !self.flights.is_empty()
+    }
+
+    fn can_ask(&self) -> bool {
+        !self.options.progress.is_empty()
+    }
+
+    pub(super) fn find(&self, id: FileId) -> Option<usize> {
+        self.items.binary_search_by_key(&id, |item| item.id).ok()
+    }
+
+    /// The file that this request works for now; late news about any other finds nothing.
+    fn current(&self, id: FileId, request: RequestId) -> Option<usize> {
+        self.find(id).filter(|at| self.items[*at].phase.request() == Some(request))
+    }
+
+    fn take_in(&mut self, event: Event, turn: &mut Turn) {
+        match event {
+            Event::Added(candidates) => self.add(candidates, turn),
+            Event::Refused { candidate, error } => {
+                if self.find(candidate.id).is_none() {
+                    self.list(candidate, Phase::Rejected { reason: error }, turn);
+                    turn.out.push(Command::Notify(Notice::Added { accepted: 0, rejected: 1 }));
+                }
+            }
+            Event::Start(scope) => {
+                for at in self.scope(scope) {
+                    if self.items[at].phase == (Phase::Queued { ready: false }) {
+                        self.enter(at, Phase::Queued { ready: true }, turn);
+                    }
+                }
+            }
+            Event::Pause(scope) => self.scope(scope).for_each(|at| self.pause(at, turn)),
+            Event::Resume(scope) => {
+                for at in self.scope(scope) {
+                    if self.items[at].phase == Phase::Paused {
+                        self.go_on(at, turn);
+                    }
+                }
+            }
+            Event::Retry(scope) => self.scope(scope).for_each(|at| self.try_again(at, turn)),
+            Event::Cancel(scope) => {
+                for at in self.scope(scope) {
+                    if !self.items[at].phase.has_ended() {
+                        self.give_up_request(at, turn);
+                        self.enter(at, Phase::Cancelled, turn);
+                    }
+                }
+            }
+            Event::Remove(scope) => self.remove(scope, turn),
+            Event::Sent { file, request, loaded } => {
+                if let Some(at) = self.current(file, request) {
+                    self.sent(at, loaded, turn);
+                }
+            }
+            Event::SentUnknowable { file, request } => {
+                if let Some(at) = self.current(file, request) {
+                    self.unseen(at, turn);
+                }
+            }
+            Event::Accepted { file, request, receipt } => {
+                if let Some(at) = self.current(file, request) {
+                    self.accepted(at, receipt, turn);
+                }
+            }
+            Event::Failed { file, request, error, status, retry_after_ms } => {
+                if let Some(at) = self.current(file, request) {
+                    self.failed(at, error, status, retry_after_ms, turn);
+                }
+            }
+            Event::Aborted { file, request } => {
+                // We forget a request when we abort it ourselves: this one nobody asked for.
+                if let Some(at) = self.current(file, request) {
+                    self.failed(at, ErrorBody::new(ErrorCode::Network, ""), 0, None, turn);
+                }
+            }
+            Event::Polled { poll, frames } => self.polled(poll, frames, turn),
+            Event::PollFailed { poll } => {
+                if self.poll.out.is_some_and(|(out, _)| out == poll) {
+                    self.poll_failed(turn);
+                }
+            }
+            Event::Fired(timer) => self.fired(timer, turn),
+            Event::Online => self.set_online(turn),
+            Event::Offline => self.set_offline(turn),
+            Event::Visible => {
+                match self.poll.out {
+                    // It slept as well, and nobody may be there to answer it.
+                    Some((_, sent_ms)) if turn.now.saturating_sub(sent_ms) >= POLL_LOST_MS => {
+                        self.poll.out = None;
+                    }
+                    Some(_) => self.poll.again = true,
+                    None => {}
+                }
+                self.poll.not_before_ms = turn.now;
+                self.ask_about_all(turn);
+            }
+            Event::LimitsLearned(limits) => self.learn(limits, turn),
+        }
+    }
+
+    fn scope(&self, scope: Scope) -> std::ops::Range<usize> {
+        match scope {
+            Scope::All => 0..self.items.len(),
+            Scope::One(id) => self.find(id).map_or(0..0, |at| at..at + 1),
+        }
+    }
+
+    // --- Files come and go ---
+
+    fn add(&mut self, candidates: Vec<Candidate>, turn: &mut Turn) {
+        let (mut accepted, mut rejected) = (0, 0);
+        for candidate in candidates {
+            // A number that is listed already is the same file told twice.
+            if self.find(candidate.id).is_some() {
+                continue;
+            }
+            match self.admit(&candidate) {
+                Ok(()) => {
+                    accepted += 1;
+                    self.list(candidate, Phase::Queued { ready: self.options.auto_start }, turn);
+                }
+                Err(reason) => {
+                    rejected += 1;
+                    self.list(candidate, Phase::Rejected { reason }, turn);
+                }
+            }
+        }
+        if accepted + rejected > 0 {
+            turn.out.push(Command::Notify(Notice::Added { accepted, rejected }));
+        }
+    }
+
+    fn admit(&self, candidate: &Candidate) -> Result<(), ErrorBody> {
+        admit::kind(&self.accept, &candidate.meta)?;
+        admit::size(&self.options.limits, candidate.meta.size)?;
+        let Share { active, done, .. } = self.sums;
+        admit::number(&self.options, active + done, active)
+    }
+
+    fn list(&mut self, candidate: Candidate, phase: Phase, turn: &mut Turn) {
+        let at = self.items.partition_point(|item| item.id < candidate.id);
+        self.items.insert(at, Item::new(candidate, Phase::Queued { ready: false }));
+        self.enter(at, phase, turn);
+    }
+
+    fn learn(&mut self, limits: Limits, turn: &mut Turn) {
+        self.options.limits = limits;
+        // Better now than after it was sent.
+        for at in 0..self.items.len() {
+            let item = &self.items[at];
+            if matches!(item.phase, Phase::Queued { .. })
+                && let Err(reason) = admit::size(&self.options.limits, item.meta.size)
+            {
+                self.enter(at, Phase::Rejected { reason }, turn);
+            }
+        }
+    }
+
+    fn remove(&mut self, scope: Scope, turn: &mut Turn) {
+        let range = self.scope(scope);
+        for at in range.clone() {
+            let ended = self.items[at].phase.has_ended();
+            if ended || scope != Scope::All {
+                self.give_up_request(at, turn);
+                // Through the same door as a cancel, so that nothing of it stays armed, watched or counted.
+                let forgotten = matches!(self.items[at].phase, Phase::Done { .. } | Phase::Rejected { .. });
+                self.enter(at, Phase::Cancelled, turn);
+                let item = &mut self.items[at];
+                if !forgotten {
+                    turn.out.push(Command::Forget { file: item.id });
+                }
+                self.sums.replace(std::mem::take(&mut item.counted), Share::default());
+            }
+        }
+        // Gone are those that count for nothing at all; every listed file counts as something.
+        let goes = |item: &Item| item.counted == Share::default();
+        match scope {
+            Scope::All => self.items.retain(|item| !goes(item)),
+            Scope::One(_) if range.len() == 1 => drop(self.items.remove(range.start)),
+            Scope::One(_) => {}
+        }
+    }
+
+    // --- What a person wants ---
+
+    fn pause(&mut self, at: usize, turn: &mut Turn) {
+        match self.items[at].phase {
+            // The server has everything: there is nothing to hold any more.
+            Phase::Processing { .. } | Phase::Paused => {}
+            Phase::Queued { .. } | Phase::Creating { .. } | Phase::Sending { .. } | Phase::Waiting { .. } => {
+                self.give_up_request(at, turn);
+                self.enter(at, Phase::Paused, turn);
+            }
+            Phase::Done { .. } | Phase::Failed { .. } | Phase::Cancelled | Phase::Rejected { .. } => {}
+        }
+    }
+
+    fn try_again(&mut self, at: usize, turn: &mut Turn) {
+        match self.items[at].phase {
+            Phase::Failed { again: true, .. } | Phase::Cancelled => {
+                self.items[at].tries = 0;
+                self.go_on(at, turn);
+            }
+            Phase::Waiting { cause: Cause::Backoff, .. } => self.go_on(at, turn),
+            _ => {}
+        }
+    }
+
+    /// Towards the next try: at once, or after the server has said what became of the last.
+    fn go_on(&mut self, at: usize, turn: &mut Turn) {
+        if !self.items[at].fate_unknown {
+            self.enter(at, Phase::Queued { ready: true }, turn);
+        } else if self.online {
+            self.await_verdict(at, None, turn);
+        } else {
+            self.enter(at, Phase::Waiting { cause: Cause::Offline, until_ms: None, error: None }, turn);
+        }
+    }
+
+    /// Aborts the request under way, if there is one.
+    fn give_up_request(&mut self, at: usize, turn: &mut Turn) {
+        let can_ask = self.can_ask();
+        let item = &mut self.items[at];
+        if let Some(request) = item.phase.request() {
+            item.fate_unknown = can_ask && may_be_stored(item);
+            turn.out.push(Command::Abort { file: item.id, request });
+        }
+    }
+
+    // --- A try and its end ---
+
+    fn start_what_may(&mut self, turn: &mut Turn) {
+        let slots = usize::from(self.options.concurrency.clamp(1, Options::MAX_CONCURRENCY));
+        while self.online && self.flights.len() < slots {
+            let Some(id) = self.ready.pop_front() else { return };
+            if let Some(at) = self.find(id)
+                && self.items[at].phase == (Phase::Queued { ready: true })
+            {
+                self.start(at, turn);
+            }
+        }
+    }
+
+    fn start(&mut self, at: usize, turn: &mut Turn) {
+        if self.flights.is_empty() {
+            self.flow = Meter::start(turn.now, self.flowed);
+        }
+        let request = self.new_request();
+        let (can_ask, by_server) = (self.can_ask(), self.server_counts());
+        let first_poll_ms = turn.now + self.random.around(FIRST_POLL_MS);
+        let item = &mut self.items[at];
+        if item.tally.sent > 0 {
+            item.restart(turn.now);
+        }
+        item.attempt += 1;
+        item.tally = Tally { gain_ms: turn.now, sent_gain_ms: turn.now, ..Tally::default() };
+        item.meter = Meter::start(turn.now, 0);
+        item.by_server = by_server;
+        item.shown = 0;
+        item.fate_unknown = false;
+        item.poll_gap_ms = TAIL_POLL_MS;
+        item.next_poll_ms = first_poll_ms;
+        item.silent_armed = can_ask;
+        item.stall_armed = true;
+        let file = item.id;
+        turn.out.push(Command::SendForm {
+            file,
+            request,
+            progress_id: item.progress_id.clone(),
+            attempt: item.attempt,
+        });
+        if can_ask {
+            turn.arm(Timer::Silent(file), SILENT_MS);
+        }
+        turn.arm(Timer::Stall(file), STALL_MS);
+        self.enter(at, Phase::Sending { request }, turn);
+    }
+
+    fn new_request(&mut self) -> RequestId {
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        request
+    }
+
+    fn accepted(&mut self, at: usize, receipt: Receipt, turn: &mut Turn) {
+        if receipt.size == self.items[at].meta.size {
+            self.enter(at, Phase::Done { receipt }, turn);
+        } else {
+            let text = "The server stored another length than the file has. It may have changed meanwhile.";
+            let error = ErrorBody::new(ErrorCode::LengthMismatch, text);
+            self.enter(at, Phase::Failed { error, again: true }, turn);
+        }
+    }
+
+    fn failed(
+        &mut self,
+        at: usize,
+        error: ErrorBody,
+        status: u16,
+        retry_after_ms: Option<u64>,
+        turn: &mut Turn,
+    ) {
+        let can_ask = self.can_ask();
+        let item = &mut self.items[at];
+        // A refusal that the browser could not read, because the connection broke over it, stands in the frame.
+        let error = match item.tally.error.take() {
+            Some(said) if status == 0 && !said.retryable => said,
+            _ => error,
+        };
+        // From here on the error itself says whether trying again can help.
+        let error = ErrorBody { retryable: retry::can_help(&error, status), ..error };
+        // Nobody of the upload's own server answered: what became of the bytes is not known.
+        let no_word = match status {
+            0 => error.code == ErrorCode::Network,
+            200..=299 => error.code == ErrorCode::BadAnswer,
+            status => matches!(status, 502 | 504),
+        };
+        item.fate_unknown = can_ask && no_word && may_be_stored(item);
+        if error.retryable && (self.online || error.code != ErrorCode::Network) {
+            item.tries = item.tries.saturating_add(1);
+        }
+        if item.fate_unknown && self.online {
+            self.await_verdict(at, Some(error), turn);
+        } else {
+            self.settle(at, error, retry_after_ms, turn);
+        }
+        let phase = &self.items[at].phase;
+        if can_ask && no_word && matches!(phase, Phase::Waiting { cause: Cause::Backoff, .. }) {
+            // The wait is there anyway: perhaps the server has a reason against another try.
+            self.ask_from_now(at, turn);
+            self.touch(at, turn);
+        }
+    }
+
+    /// After a try that is known not to have stored the file: wait for the next one, or fail for good.
+    fn settle(&mut self, at: usize, error: ErrorBody, retry_after_ms: Option<u64>, turn: &mut Turn) {
+        let tries = self.items[at].tries;
+        let phase = if !error.retryable || tries > self.options.retries {
+            let again = retry::may_be_asked(&error);
+            Phase::Failed { error, again }
+        } else if !self.online {
+            Phase::Waiting { cause: Cause::Offline, until_ms: None, error: Some(error) }
+        } else {
+            let delay_ms = retry::delay_ms(tries, retry_after_ms, &mut self.random);
+            Phase::Waiting { cause: Cause::Backoff, until_ms: Some(turn.now + delay_ms), error: Some(error) }
+        };
+        self.enter(at, phase, turn);
+    }
+
+    fn await_verdict(&mut self, at: usize, error: Option<ErrorBody>, turn: &mut Turn) {
+        let until_ms = Some(turn.now + VERDICT_MS);
+        self.ask_from_now(at, turn);
+        self.enter(at, Phase::Waiting { cause: Cause::Verdict, until_ms, error }, turn);
+    }
+
+    fn ask_from_now(&mut self, at: usize, turn: &Turn) {
+        let next_poll_ms = turn.now + self.random.around(TAIL_POLL_MS);
+        let item = &mut self.items[at];
+        item.asking = Some(RequestId(self.next_request));
+        item.poll_gap_ms = TAIL_POLL_MS;
+        item.next_poll_ms = next_poll_ms;
+    }
+
+    /// The lost try is known not to have been stored, or nobody will ever say: on as if it had simply failed.
+    fn verdict_over(&mut self, at: usize, turn: &mut Turn) {
+        let item = &mut self.items[at];
+        item.fate_unknown = false;
+        item.asking = None;
+        match &mut item.phase {
+            Phase::Waiting { cause: Cause::Verdict, error, .. } => match error.take() {
+                Some(error) => self.settle(at, error, None, turn),
+                None => self.enter(at, Phase::Queued { ready: true }, turn),
+            },
+            _ => self.touch(at, turn),
+        }
+    }
+
+    // --- The browser's word ---
+
+    fn sent(&mut self, at: usize, loaded: u64, turn: &mut Turn) {
+        let tail_poll_ms = turn.now + self.random.around(TAIL_POLL_MS);
+        let item = &mut self.items[at];
+        let size = item.meta.size;
+        let loaded = loaded.min(size);
+        if std::mem::take(&mut item.silent_armed) {
+            turn.out.push(Command::Disarm { timer: Timer::Silent(item.id) });
+        }
+        let tally = &mut item.tally;
+        let was_whole = tally.heard && tally.loaded == size;
+        let back = loaded < tally.loaded;
+        tally.heard = true;
+        tally.unseen = false;
+        let gained = loaded > tally.loaded;
+        tally.loaded = loaded;
+        if back && !std::mem::take(&mut tally.browser_may_go_back) {
+            tally.old_received = Some(tally.received).filter(|received| *received > 0);
+            tally.received = 0;
+            tally.sent = loaded;
+            item.restart(turn.now);
+        } else {
+            tally.sent = tally.sent.max(loaded);
+            if gained {
+                tally.sent_gain_ms = turn.now;
+            }
+        }
+        if loaded == size && !was_whole {
+            item.poll_gap_ms = TAIL_POLL_MS;
+            item.next_poll_ms = item.next_poll_ms.min(tail_poll_ms);
+        }
+        let by_server = item.by_server;
+        if !by_server {
+            if gained {
+                item.tally.gain_ms = turn.now;
+            }
+            item.meter.sample(turn.now, item.tally.sent);
+        }
+        let processing = matches!(item.phase, Phase::Processing { .. });
+        if back && processing {
+            self.back_to_sending(at, turn);
+        } else if !by_server && loaded == size && !processing {
+            self.processing(at, turn);
+        }
+        self.gained(at, turn);
+    }
+
+    fn unseen(&mut self, at: usize, turn: &mut Turn) {
+        let item = &mut self.items[at];
+        if std::mem::replace(&mut item.tally.unseen, true) {
+            return;
+        }
+        if std::mem::take(&mut item.silent_armed) {
+            turn.out.push(Command::Disarm { timer: Timer::Silent(item.id) });
+        }
+        item.next_poll_ms = turn.now;
+        self.touch(at, turn);
+    }
+
+    fn processing(&mut self, at: usize, turn: &mut Turn) {
+        if let Some(request) = self.items[at].phase.request() {
+            self.enter(at, Phase::Processing { request }, turn);
+        }
+    }
+
+    fn back_to_sending(&mut self, at: usize, turn: &mut Turn) {
+        if let Some(request) = self.items[at].phase.request() {
+            self.enter(at, Phase::Sending { request }, turn);
+        }
+    }
+
+    /// After either count moved: is a stall over, is sent too far ahead?
+    fn gained(&mut self, at: usize, turn: &mut Turn) {
+        let item = &mut self.items[at];
+        let sending = matches!(item.phase, Phase::Sending { .. });
+        if sending && !item.stall_armed {
+            item.stall_armed = true;
+            turn.arm(Timer::Stall(item.id), STALL_MS);
+        }
+        let ahead = item.tally.sent - item.tally.received;
+        let speed = item.meter.speed(turn.now).unwrap_or(0);
+        let far = ahead > AHEAD_BYTES && ahead.saturating_mul(1000) > speed.saturating_mul(AHEAD_MS);
+        let since_ms = item.tally.ahead_since_ms.unwrap_or(turn.now);
+        item.tally.ahead_since_ms = far.then_some(since_ms);
+        self.touch(at, turn);
+    }
+
+    // --- The server's word ---
+
+    fn polled(&mut self, poll: RequestId, frames: Vec<ProgressFrame>, turn: &mut Turn) {
+        if self.poll.out.is_none_or(|(out, _)| out != poll) {
+            return;
+        }
+        let first = !self.server_counts();
+        self.poll.out = None;
+        self.poll.failures = 0;
+        self.poll.answered = true;
+        if first {
+            self.witnesses_changed(turn);
+        }
+        for frame in frames {
+            let asked = self
+                .watched
+                .iter()
+                .copied()
+                .find(|id| self.find(*id).is_some_and(|at| self.items[at].progress_id == frame.id));
+            if let Some(at) = asked.and_then(|id| self.find(id)) {
+                if self.items[at].phase.request().is_some() {
+                    self.frame(at, frame, turn);
+                } else {
+                    self.verdict(at, poll, frame, turn);
+                }
+            }
+        }
+        for place in 0..self.watched.len() {
+            let Some(at) = self.find(self.watched[place]) else { continue };
+            let gap_ms = self.poll_gap(at);
+            self.items[at].next_poll_ms = turn.now + gap_ms;
+        }
+        if std::mem::take(&mut self.poll.again) {
+            self.ask_about_all(turn);
+        }
+    }
+
+    /// What the server says of a try that is under way.
+    fn frame(&mut self, at: usize, frame: ProgressFrame, turn: &mut Turn) {
+        let item = &mut self.items[at];
+        if frame.attempt != item.attempt
+            || frame.state == ProgressState::Unknown
+            || item.tally.seq.is_some_and(|seq| frame.seq <= seq)
+        {
+            return;
+        }
+        if frame.state == ProgressState::Done {
+            // Without a receipt that fits there is nothing to show for it: the answer itself will tell.
+            if let Some(receipt) = receipt(item, frame.receipts) {
+                self.give_up_request(at, turn);
+                self.enter(at, Phase::Done { receipt }, turn);
+            }
+            return;
+        }
+        let size = item.meta.size;
+        let received = frame.received.min(size);
+        let tally = &mut item.tally;
+        if let Some(old) = tally.old_received {
+            // The browser has begun again and the server has not seen it yet.
+            if received >= old && received > tally.loaded {
+                return;
+            }
+            tally.old_received = None;
+        }
+        item.by_server = true;
+        tally.seq = Some(frame.seq);
+        tally.state = Some(frame.state);
+        tally.error = frame.error;
+        if received < tally.received {
+            tally.browser_may_go_back = tally.loaded > received;
+            tally.received = received;
+            tally.sent = received;
+            item.restart(turn.now);
+            if matches!(item.phase, Phase::Processing { .. }) {
+                self.back_to_sending(at, turn);
+            }
+        } else {
+            if received > tally.received {
+                tally.gain_ms = turn.now;
+            }
+            tally.received = received;
+            tally.sent = tally.sent.max(received);
+        }
+        let item = &mut self.items[at];
+        item.meter.sample(turn.now, received);
+        let whole = received == size && (size > 0 || item.tally.heard);
+        let processing =
+            frame.state == ProgressState::Processing || (frame.state == ProgressState::Receiving && whole);
+        if processing && matches!(item.phase, Phase::Sending { .. }) {
+            self.processing(at, turn);
+        }
+        self.gained(at, turn);
+    }
+
+    /// What the server says of a try whose request has ended without an answer.
+    fn verdict(&mut self, at: usize, poll: RequestId, frame: ProgressFrame, turn: &mut Turn) {
+        let item = &self.items[at];
+        // An answer to a question from before the end says nothing of the end.
+        if item.asking.is_none_or(|from| poll < from) {
+            return;
+        }
+        let fresh = item.tally.seq.is_none_or(|seq| frame.seq >= seq);
+        if frame.state == ProgressState::Unknown || frame.attempt < item.attempt {
+            return self.verdict_over(at, turn);
+        }
+        if frame.attempt != item.attempt || !fresh {
+            return;
+        }
+        match frame.state {
+            ProgressState::Done => {
+                if let Some(receipt) = receipt(item, frame.receipts) {
+                    self.enter(at, Phase::Done { receipt }, turn);
+                }
+            }
+            ProgressState::Failed => match frame.error.filter(|error| !error.retryable) {
+                Some(error) => {
+                    let again = retry::may_be_asked(&error);
+                    self.enter(at, Phase::Failed { error, again }, turn);
+                }
+                None => self.verdict_over(at, turn),
+            },
+            ProgressState::Receiving | ProgressState::Processing => {
+                // It is at work on it: the verdict comes later.
+                let news = item.tally.seq.is_none_or(|seq| frame.seq > seq);
+                self.items[at].tally.seq = Some(frame.seq);
+                if (news || frame.state == ProgressState::Processing)
+                    && let Phase::Waiting { cause: Cause::Verdict, error, .. } = &mut self.items[at].phase
+                {
+                    let (error, until_ms) = (error.take(), Some(turn.now + VERDICT_MS));
+                    self.enter(at, Phase::Waiting { cause: Cause::Verdict, until_ms, error }, turn);
+                }
+            }
+            ProgressState::Cancelled | ProgressState::Expired | ProgressState::Unknown => {
+                self.verdict_over(at, turn);
+            }
+        }
+    }
+
+    // --- Polls ---
+
+    fn poll_gap(&mut self, at: usize) -> u64 {
+        let item = &mut self.items[at];
+        let tally = &item.tally;
+        let failed = tally.state.is_some_and(ProgressState::is_terminal);
+        let tail = item.all_handed_over() || item.asking.is_some() || failed;
+        let gap_ms = if tail {
+            let gap_ms = item.poll_gap_ms;
+            item.poll_gap_ms = (gap_ms + gap_ms / 2).min(POLL_CAP_MS);
+            gap_ms
+        } else if tally.unseen {
+            DRIVING_POLL_MS
+        } else if tally.seq.is_none() {
+            UNKNOWN_POLL_MS
+        } else {
+            SLOW_POLL_MS
+        };
+        self.random.around(gap_ms).min(POLL_CAP_MS)
+    }
+
+    fn ask_about_all(&mut self, turn: &Turn) {
+        for place in 0..self.watched.len() {
+            if let Some(at) = self.find(self.watched[place]) {
+                self.items[at].next_poll_ms = turn.now;
+            }
+        }
+    }
+
+    fn poll_failed(&mut self, turn: &mut Turn) {
+        self.poll.out = None;
+        self.poll.failures = self.poll.failures.saturating_add(1);
+        let longest = (DRIVING_POLL_MS << self.poll.failures.min(8)).min(POLL_CAP_MS);
+        self.poll.not_before_ms = turn.now + self.random.around(longest).min(POLL_CAP_MS);
+        if !self.server_counts() {
+            self.witnesses_changed(turn);
+        }
+    }
+
+    /// Whether there is a server to ask has changed: so do the bars of what is under way.
+    fn witnesses_changed(&mut self, turn: &mut Turn) {
+        let server_counts = self.server_counts();
+        for place in 0..self.flights.len() {
+            let Some(at) = self.find(self.flights[place]) else { continue };
+            let item = &mut self.items[at];
+            item.by_server = server_counts || item.tally.seq.is_some();
+            let whole = item.tally.heard && item.tally.loaded == item.meta.size;
+            if whole && !item.by_server {
+                self.processing(at, turn);
+            }
+            self.touch(at, turn);
+        }
+    }
+
+    /// Sends the next poll when it is due, or arms its timer.
+    fn plan_poll(&mut self, turn: &mut Turn) {
+        let asked = self.watched.iter().filter_map(|id| self.find(*id));
+        let due = asked.map(|at| self.items[at].next_poll_ms).min().filter(|_| self.online);
+        let Some(mut due) = due.map(|due| due.max(self.poll.not_before_ms)) else {
+            if self.poll.armed_ms.take().is_some() {
+                turn.out.push(Command::Disarm { timer: Timer::Poll });
+            }
+            return;
+        };
+        if let Some((_, sent_ms)) = self.poll.out {
+            due = sent_ms + POLL_LOST_MS;
+            if due <= turn.now {
+                self.poll_failed(turn);
+                due = self.poll.not_before_ms;
+            }
+        }
+        if due <= turn.now {
+            self.send_poll(turn);
+            due = turn.now + POLL_LOST_MS;
+        }
+        // A timer that comes too early is armed again then: that costs less than moving it each time.
+        if self.poll.armed_ms.is_none_or(|armed| due < armed) {
+            self.poll.armed_ms = Some(due);
+            turn.arm(Timer::Poll, due - turn.now);
+        }
+    }
+
+    fn send_poll(&mut self, turn: &mut Turn) {
+        let mut asked: Vec<usize> = self.watched.iter().filter_map(|id| self.find(*id)).collect();
+        if asked.len() > POLL_IDS {
+            asked.sort_by_key(|at| self.items[*at].next_poll_ms);
+            asked.truncate(POLL_IDS);
+        }
+        let ids = asked.iter().map(|at| self.items[*at].progress_id.clone()).collect();
+        let poll = self.new_request();
+        self.poll.out = Some((poll, turn.now));
+        turn.out.push(Command::Poll { poll, ids });
+    }
+
+    // --- Timers and the network ---
+
+    fn fired(&mut self, timer: Timer, turn: &mut Turn) {
+        match timer {
+            Timer::Poll => self.poll.armed_ms = None,
+            Timer::Silent(file) => {
+                if let Some(at) = self.find(file)
+                    && std::mem::take(&mut self.items[at].silent_armed)
+                {
+                    self.unseen(at, turn);
+                }
+            }
+            Timer::Stall(file) => {
+                let Some(at) = self.find(file) else { return };
+                let item = &mut self.items[at];
+                if std::mem::take(&mut item.stall_armed) {
+                    let due = item.tally.gain_ms + STALL_MS;
+                    if due > turn.now {
+                        item.stall_armed = true;
+                        turn.arm(Timer::Stall(file), due - turn.now);
+                    }
+                    self.touch(at, turn);
+                }
+            }
+            Timer::Retry(file) => {
+                let Some(at) = self.find(file) else { return };
+                let Phase::Waiting { cause, until_ms: Some(until_ms), .. } = self.items[at].phase else {
+                    return;
+                };
+                if until_ms > turn.now {
+                    // Timers of browsers may come a little early.
+                    turn.arm(timer, until_ms - turn.now);
+                } else if cause == Cause::Verdict {
+                    self.verdict_over(at, turn);
+                } else {
+                    self.enter(at, Phase::Queued { ready: true }, turn);
+                }
+            }
+        }
+    }
+
+    fn set_offline(&mut self, turn: &mut Turn) {
+        self.online = false;
+        for at in 0..self.items.len() {
+            let item = &mut self.items[at];
+            if let Phase::Waiting { cause: Cause::Backoff | Cause::Verdict, error, .. } = &mut item.phase {
+                let error = error.take();
+                if error.as_ref().is_some_and(|error| error.code == ErrorCode::Network) {
+                    // The failure that told of it was no try of the server's.
+                    item.tries = item.tries.saturating_sub(1);
+                }
+                self.enter(at, Phase::Waiting { cause: Cause::Offline, until_ms: None, error }, turn);
+            }
+        }
+    }
+
+    fn set_online(&mut self, turn: &mut Turn) {
+        if std::mem::replace(&mut self.online, true) {
+            return;
+        }
+        self.poll.not_before_ms = turn.now;
+        self.ask_about_all(turn);
+        for at in 0..self.items.len() {
+            if matches!(self.items[at].phase, Phase::Waiting { cause: Cause::Offline, .. }) {
+                self.go_on(at, turn);
+            }
+        }
+    }
+
+    // --- The one door between phases ---
+
+    /// Leaves the old phase with all that was armed for it, and enters the new one.
+    fn enter(&mut self, at: usize, phase: Phase, turn: &mut Turn) {
+        let item = &mut self.items[at];
+        let id = item.id;
+        let old = std::mem::replace(&mut item.phase, phase);
+        let (was, is) = (old.request().is_some(), item.phase.request().is_some());
+        if is && !was {
+            self.flights.push(id);
+        } else if was && !is {
+            self.flights.retain(|flight| *flight != id);
+            if std::mem::take(&mut item.silent_armed) {
+                turn.out.push(Command::Disarm { timer: Timer::Silent(id) });
+            }
+        }
+        let due = matches!(item.phase, Phase::Sending { .. });
+        if !due && std::mem::take(&mut item.stall_armed) {
+            turn.out.push(Command::Disarm { timer: Timer::Stall(id) });
+        }
+        match (old.until_ms(), item.phase.until_ms()) {
+            (Some(_), None) => turn.out.push(Command::Disarm { timer: Timer::Retry(id) }),
+            (_, Some(until_ms)) => turn.arm(Timer::Retry(id), until_ms.saturating_sub(turn.now)),
+            (None, None) => {}
+        }
+        match &item.phase {
+            Phase::Queued { ready: true } => match old {
+                // It has had its turn once: it need not wait for all the others.
+                Phase::Waiting { .. } => self.ready.push_front(id),
+                _ => self.ready.push_back(id),
+            },
+            Phase::Done { .. } => {
+                let size = item.meta.size;
+                item.tally.sent = size;
+                item.tally.received = size;
+                item.fate_unknown = false;
+                turn.out.push(Command::Forget { file: id });
+                turn.out.push(Command::Notify(Notice::Done(id)));
+            }
+            Phase::Failed { .. } => turn.out.push(Command::Notify(Notice::Failed(id))),
+            Phase::Rejected { .. } => turn.out.push(Command::Forget { file: id }),
+            _ => {}
+        }
+        if !matches!(item.phase, Phase::Waiting { cause: Cause::Backoff | Cause::Verdict, .. }) {
+            item.asking = None;
+        }
+        self.touch(at, turn);
+    }
+
+    /// After anything about a file changed: draw it anew, count it anew, and see whether polls should ask about it.
+    fn touch(&mut self, at: usize, turn: &Turn) {
+        let can_ask = self.can_ask();
+        let item = &mut self.items[at];
+        if !std::mem::replace(&mut item.dirty, true) {
+            self.dirty.push(item.id);
+        }
+        let share = item.share();
+        item.shown = item.percent(share.basis).min(99);
+        let gained = share.basis.saturating_sub(item.counted.basis);
+        self.sums.replace(std::mem::replace(&mut item.counted, share), share);
+        if gained > 0 {
+            self.flowed += gained;
+            self.flow.sample(turn.now, self.flowed);
+        }
+        let watch = can_ask && wants_polls(item);
+        if watch != std::mem::replace(&mut item.watched, watch) {
+            let id = item.id;
+            if watch {
+                self.watched.push(id);
+            } else {
+                self.watched.retain(|watched| *watched != id);
+            }
+        }
+    }
+}
+
+/// Whether the polls should ask about this file.
+fn wants_polls(item: &Item) -> bool {
+    if item.phase.request().is_none() {
+        return item.asking.is_some();
+    }
+    // A failure that may be tried again does not end a request: a browser may be sending it anew by itself.
+    match item.tally.state {
+        Some(ProgressState::Failed) => item.tally.error.as_ref().is_none_or(|error| error.retryable),
+        Some(state) => !state.is_terminal(),
+        None => true,
+    }
+}
+
+/// Whether a request that ends now without an answer may nevertheless have stored the file.
+fn may_be_stored(item: &Item) -> bool {
+    let failed = item.tally.state.is_some_and(ProgressState::is_terminal);
+    !failed && (item.all_handed_over() || item.tally.unseen)
+}
+
+/// The receipt that speaks of this file.
+fn receipt(item: &Item, receipts: Vec<Receipt>) -> Option<Receipt> {
+    receipts.into_iter().find(|receipt| receipt.size == item.meta.size)
+}
+
+/// One call of [`Queue::handle`].
+struct Turn {
+    now: u64,
+    out: Vec<Command>,
+}
+
+impl Turn {
+    fn arm(&mut self, timer: Timer, delay_ms: u64) {
+        let delay_ms = u32::try_from(delay_ms).unwrap_or(u32::MAX);
+        self.out.push(Command::Arm { timer, delay_ms });
+    }
+}

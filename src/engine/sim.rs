@@ -1,0 +1,604 @@
+//! A small world for the queue: a clock, timers, a transport that follows a script of misfortunes, and a server that
+//! counts and stores. It carries out commands, brings their events back early, late, twice or never, and checks the
+//! eight invariants after every single event. Must never look inside the queue: only at commands and views.
+
+#![cfg(test)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Queue,
+    command::{Command, Timer},
+    event::{Candidate, Event, FileId, FileMeta, RequestId, Scope},
+    view::{RowState, RowView, TotalView},
+};
+use crate::wire::{
+    ErrorBody, ErrorCode, Options, ProgressFrame, ProgressId, ProgressState, Receipt, UploadId,
+};
+
+/// How one request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It arrives and is answered.
+    Good,
+    /// It arrives and is answered, and the browser never tells of progress.
+    Silent,
+    /// It arrives, and the browser says that it cannot tell.
+    Unknowable,
+    /// The connection breaks after so many eighths.
+    Broken(u64),
+    /// Stored; then the connection breaks before the answer.
+    AnswerLost,
+    /// The answer takes a minute.
+    Held,
+    /// Refused at once: too large.
+    Refused,
+    /// Refused early; the browser sees only a broken connection, the count tells the reason.
+    RefusedUnread,
+    /// 503, with `Retry-After: 3`.
+    Busy,
+    /// 409: the id is still in use.
+    InUse,
+    /// An abort nobody asked for.
+    Aborted,
+    /// The browser sends the body twice; its own count goes back.
+    SentTwice,
+    /// The browser sends the body twice; its own count goes on as if nothing had been.
+    SentTwiceUnsaid,
+}
+
+/// How one poll goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PollFate {
+    /// Answered after so many milliseconds.
+    Answered(u64),
+    /// Fails.
+    Fails,
+    /// Is never heard of again.
+    Lost,
+}
+
+pub(super) struct Sim {
+    pub(super) queue: Queue,
+    pub(super) now: u64,
+    /// Every command, with the time it was given at.
+    pub(super) log: Vec<(u64, Command)>,
+    pub(super) fates: Vec<Fate>,
+    pub(super) poll_fates: Vec<PollFate>,
+    options: Options,
+    timers: BTreeMap<Timer, u64>,
+    mail: BTreeMap<(u64, u64), Post>,
+    posted: u64,
+    files: BTreeMap<FileId, Candidate>,
+    next_file: u32,
+    flights: BTreeMap<FileId, RequestId>,
+    ended: BTreeSet<RequestId>,
+    polls_out: BTreeMap<RequestId, u64>,
+    server: BTreeMap<ProgressId, Vec<(u64, ProgressFrame)>>,
+    seq: u64,
+    /// Cancelled or removed, and not asked for again.
+    gone: BTreeSet<FileId>,
+    online: bool,
+    shown: BTreeMap<FileId, RowView>,
+    news: Vec<Event>,
+}
+
+#[derive(Clone, Debug)]
+enum Post {
+    Event(Event),
+    /// Answer this poll with what the server knew when it was asked.
+    Answer(RequestId, Vec<ProgressFrame>),
+}
+
+impl Sim {
+    pub(super) fn new(options: Options, fates: &[Fate], poll_fates: &[PollFate]) -> Self {
+        Self {
+            queue: Queue::new(&options, 7),
+            now: 1_000,
+            log: Vec::new(),
+            fates: fates.to_vec(),
+            poll_fates: poll_fates.to_vec(),
+            options,
+            timers: BTreeMap::new(),
+            mail: BTreeMap::new(),
+            posted: 0,
+            files: BTreeMap::new(),
+            next_file: 1,
+            flights: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            polls_out: BTreeMap::new(),
+            server: BTreeMap::new(),
+            seq: 0,
+            gone: BTreeSet::new(),
+            online: true,
+            shown: BTreeMap::new(),
+            news: Vec::new(),
+        }
+    }
+
+    /// A sim in which all goes well.
+    pub(super) fn good() -> Self {
+        Self::new(Options::default(), &[Fate::Good], &[PollFate::Answered(20)])
+    }
+
+    /// Picks files of these sizes.
+    pub(super) fn add(&mut self, sizes: &[u64]) -> Vec<FileId> {
+        let candidates: Vec<_> = sizes.iter().map(|size| self.candidate(*size)).collect();
+        let ids = candidates.iter().map(|candidate| candidate.id).collect();
+        self.deliver(Event::Added(candidates));
+        ids
+    }
+
+    fn candidate(&mut self, size: u64) -> Candidate {
+        let candidate = Self::candidate_of(self.next_file, size);
+        self.next_file += 1;
+        self.files.insert(candidate.id, candidate.clone());
+        candidate
+    }
+
+    /// The file of this number.
+    pub(super) fn candidate_of(number: u32, size: u64) -> Candidate {
+        let mut bits = [0; 16];
+        bits[..4].copy_from_slice(&number.to_be_bytes());
+        Candidate {
+            id: FileId(number),
+            progress_id: ProgressId::from_bits(bits),
+            meta: FileMeta {
+                name: format!("{number}.bin"),
+                path: String::new(),
+                size,
+                modified_ms: None,
+                media_type: String::new(),
+            },
+        }
+    }
+
+    pub(super) fn row(&self, id: FileId) -> RowView {
+        self.queue.row(id, self.now).unwrap()
+    }
+
+    /// Files whose commands or rows can be spoken of.
+    pub(super) fn file(&self, index: usize) -> FileId {
+        FileId(1 + index as u32 % self.next_file.max(2).saturating_sub(1))
+    }
+
+    /// Brings past news of the transport again.
+    pub(super) fn replay(&mut self, index: usize) {
+        if !self.news.is_empty() {
+            let event = self.news[index % self.news.len()].clone();
+            self.deliver(event);
+        }
+    }
+
+    /// Lets this much time pass, with all that falls due in it.
+    pub(super) fn pass(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while let Some(due) = self.next_due().filter(|due| *due <= end) {
+            self.step(due);
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass until nothing is left to happen.
+    pub(super) fn drain(&mut self) {
+        for _ in 0..100_000 {
+            match self.next_due() {
+                Some(due) => self.step(due),
+                None => break,
+            }
+        }
+        assert!(self.next_due().is_none(), "it never comes to rest: {:?} {:?}", self.timers, self.mail);
+        // (8) At rest no timers (there are none left), no requests, no polls.
+        assert!(self.flights.is_empty(), "(5) never ended: {:?}", self.flights);
+        for id in self.queue.rows() {
+            let state = self.row(id).state;
+            assert!(state.has_ended() || state == RowState::Paused, "at rest, and {state:?}");
+        }
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        let timer = self.timers.values().min();
+        let mail = self.mail.keys().next().map(|key| &key.0);
+        timer.into_iter().chain(mail).min().copied()
+    }
+
+    fn step(&mut self, due: u64) {
+        self.now = self.now.max(due);
+        if let Some(timer) = self.timers.iter().find(|(_, at)| **at == due).map(|(timer, _)| *timer) {
+            self.deliver(Event::Fired(timer));
+        } else if let Some((_, post)) = self.mail.pop_first() {
+            match post {
+                Post::Event(event) => self.deliver(event),
+                Post::Answer(poll, frames) => self.deliver(Event::Polled { poll, frames }),
+            }
+        }
+    }
+
+    fn post(&mut self, delay: u64, post: Post) {
+        self.posted += 1;
+        self.mail.insert((self.now + delay, self.posted), post);
+    }
+
+    /// Hands one event in, carries the commands out, and checks what must always hold.
+    pub(super) fn deliver(&mut self, event: Event) {
+        match &event {
+            Event::Online => self.online = true,
+            Event::Offline => self.online = false,
+            // Fired is not armed, be it early.
+            Event::Fired(timer) => drop(self.timers.remove(timer)),
+            Event::Retry(scope) | Event::Resume(scope) | Event::Start(scope) => self.wanted(*scope),
+            Event::Cancel(scope) => self.leave(|row| in_scope(*scope, row.id) && !row.state.has_ended()),
+            Event::Remove(Scope::One(id)) => self.leave(|row| row.id == *id),
+            Event::Remove(Scope::All) => self.leave(|row| row.state.has_ended()),
+            _ => {}
+        }
+        let named = named(&event);
+        let current = named.is_none_or(|(file, request)| self.flights.get(&file) == Some(&request));
+        if let (Some((file, request)), true) = (named, current)
+            && matches!(event, Event::Accepted { .. } | Event::Failed { .. } | Event::Aborted { .. })
+        {
+            // (5) Every send ends exactly once.
+            self.flights.remove(&file);
+            assert!(self.ended.insert(request), "(5) ended twice: {request:?}");
+        }
+        if let Event::Polled { poll, .. } | Event::PollFailed { poll } = &event {
+            self.polls_out.remove(poll);
+        }
+        if named.is_some()
+            || matches!(event, Event::Polled { .. } | Event::PollFailed { .. } | Event::Fired(_))
+        {
+            self.news.push(event.clone());
+        }
+        self.queue.take_dirty();
+        let before = self.queue.clone();
+        let seen = event.clone();
+        let commands = self.queue.handle(event, self.now);
+        if !current {
+            // (2) Late news changes nothing: it does what an event does that concerns nobody.
+            let mut other = before.clone();
+            let nothing = other.handle(Event::Fired(Timer::Retry(FileId(u32::MAX))), self.now);
+            assert_eq!((&commands, &self.queue), (&nothing, &other), "(2) {seen:?}");
+        }
+        let dirty: BTreeSet<_> = self.queue.clone().take_dirty().into_iter().collect();
+        for id in self.files.keys() {
+            let (old, new) = (before.row(*id, self.now), self.queue.row(*id, self.now));
+            assert!(old == new || dirty.contains(id), "changed unsaid by {seen:?}: {old:?} {new:?}");
+        }
+        for command in commands {
+            self.execute(command);
+        }
+        self.check(&seen);
+    }
+
+    fn leave(&mut self, which: impl Fn(&RowView) -> bool) {
+        let rows: Vec<_> = self.queue.rows().map(|id| self.row(id)).collect();
+        self.gone.extend(rows.iter().filter(|row| which(row)).map(|row| row.id));
+    }
+
+    fn wanted(&mut self, scope: Scope) {
+        let wanted = |id: &FileId| in_scope(scope, *id) && self.queue.row(*id, self.now).is_some();
+        let back: Vec<_> = self.gone.iter().copied().filter(wanted).collect();
+        for id in back {
+            self.gone.remove(&id);
+        }
+    }
+
+    fn check(&mut self, event: &Event) {
+        let slots = usize::from(self.options.concurrency.clamp(1, 4));
+        let mut sums = TotalView::default();
+        let ids: Vec<_> = self.queue.rows().collect();
+        for id in &ids {
+            let row = self.row(*id);
+            assert!(row.received <= row.sent && row.sent <= row.size, "(3) {row:?}");
+            assert_eq!(row.percent == 100, row.state == RowState::Done, "(4) {row:?}");
+            assert!(row.seconds_left != Some(0), "{row:?}");
+            assert_eq!(row.receipt.is_some(), row.state == RowState::Done, "{row:?}");
+            if let Some(old) = self.shown.get(id) {
+                let back = row.sent < old.sent || row.received < old.received || row.percent < old.percent;
+                assert!(row.restarts >= old.restarts);
+                assert!(
+                    !back || row.restarts > old.restarts,
+                    "(3) back, unsaid, by {event:?}: {old:?} {row:?}"
+                );
+            }
+            match row.state {
+                RowState::Queued if self.options.auto_start => {
+                    assert!(
+                        !self.online || self.flights.len() >= slots,
+                        "(7) waits though a slot is free: {row:?}"
+                    );
+                }
+                RowState::Waiting { seconds: Some(_) } => {
+                    assert!(self.timers.contains_key(&Timer::Retry(*id)), "(7) no timer: {row:?}");
+                }
+                RowState::Waiting { seconds: None } => assert!(!self.online, "(7) {row:?}"),
+                RowState::Sending | RowState::Processing => {
+                    assert!(self.flights.contains_key(id), "{row:?}");
+                }
+                _ => {}
+            }
+            match row.state {
+                RowState::Rejected => sums.failed += 1,
+                RowState::Cancelled => {}
+                state => {
+                    sums.files += 1;
+                    sums.done += u32::from(state == RowState::Done);
+                    sums.failed += u32::from(state == RowState::Failed);
+                    sums.active += u32::from(!state.has_ended());
+                    sums.size += row.size;
+                    sums.sent += row.sent;
+                    sums.received += row.received;
+                }
+            }
+            self.shown.insert(*id, row);
+        }
+        self.shown.retain(|id, _| ids.binary_search(id).is_ok());
+        let total = self.queue.total(self.now);
+        assert_eq!(total.percent == 100, sums.files > 0 && sums.done == sums.files, "(4) {total:?}");
+        assert_ne!(total.seconds_left, Some(0));
+        let plain = TotalView { percent: 0, speed: None, seconds_left: None, ..total };
+        assert_eq!(plain, sums, "the sums are the rows' sums");
+        if sums.active == 0 {
+            assert!(self.timers.is_empty(), "(8) at rest, and armed: {:?}", self.timers);
+        }
+        for timer in self.timers.keys() {
+            if let Timer::Retry(id) | Timer::Silent(id) | Timer::Stall(id) = timer {
+                assert!(!self.gone.contains(id), "(6) {timer:?} after the end");
+                assert!(ids.binary_search(id).is_ok(), "(6) {timer:?} of nobody");
+            }
+        }
+    }
+
+    fn execute(&mut self, command: Command) {
+        self.log.push((self.now, command.clone()));
+        let about = match &command {
+            Command::SendForm { file, .. } => Some(*file),
+            Command::Arm { timer: Timer::Retry(file) | Timer::Silent(file) | Timer::Stall(file), .. } => {
+                Some(*file)
+            }
+            _ => None,
+        };
+        assert!(about.is_none_or(|file| !self.gone.contains(&file)), "(6) {command:?}");
+        match command {
+            Command::SendForm { file, request, progress_id, attempt } => {
+                assert!(self.online, "sent while offline");
+                assert!(self.flights.insert(file, request).is_none(), "(5) sent twice at one time");
+                let slots = usize::from(self.options.concurrency.clamp(1, 4));
+                assert!(self.flights.len() <= slots, "(1) {} of {slots}", self.flights.len());
+                self.send(file, request, &progress_id, attempt);
+            }
+            Command::Abort { file, request } => {
+                assert_eq!(self.flights.remove(&file), Some(request), "(5) aborts what is not there");
+                assert!(self.ended.insert(request), "(5) ended twice: {request:?}");
+                self.mail.retain(
+                    |_, post| !matches!(post, Post::Event(event) if named(event) == Some((file, request))),
+                );
+                self.post(0, Post::Event(Event::Aborted { file, request }));
+                self.cut(file);
+            }
+            Command::Poll { poll, ids } => self.ask(poll, &ids),
+            Command::Arm { timer, delay_ms } => {
+                self.timers.insert(timer, self.now + u64::from(delay_ms));
+            }
+            Command::Disarm { timer } => drop(self.timers.remove(&timer)),
+            Command::Forget { .. } | Command::Notify(_) => {}
+        }
+    }
+
+    fn ask(&mut self, poll: RequestId, ids: &[ProgressId]) {
+        assert!(!self.options.progress.is_empty(), "polls, and nobody to ask");
+        assert!(!ids.is_empty(), "a poll about nobody");
+        // One at a time; one that nobody answers is given up after a while.
+        self.polls_out.retain(|_, sent| *sent + 10_000 > self.now);
+        assert!(self.polls_out.is_empty(), "two polls at one time");
+        self.polls_out.insert(poll, self.now);
+        let frames: Vec<_> = ids.iter().map(|id| self.known(id)).collect();
+        let fate = cycle(&mut self.poll_fates).unwrap_or(PollFate::Answered(20));
+        match fate {
+            PollFate::Answered(after) if self.online => self.post(after, Post::Answer(poll, frames)),
+            PollFate::Lost => {}
+            _ => self.post(10, Post::Event(Event::PollFailed { poll })),
+        }
+    }
+
+    /// What the server says now.
+    fn known(&self, id: &ProgressId) -> ProgressFrame {
+        let mut points = self.server.get(id).into_iter().flatten();
+        points
+            .rfind(|(at, _)| *at <= self.now)
+            .map_or_else(|| ProgressFrame::unknown(id.clone()), |(_, frame)| frame.clone())
+    }
+
+    /// The client is gone: what has not arrived never will. Whoever has everything goes on.
+    fn cut(&mut self, file: FileId) {
+        let candidate = &self.files[&file];
+        let id = candidate.progress_id.clone();
+        let now = self.known(&id);
+        let whole = now.received == candidate.meta.size || now.state.is_terminal();
+        if let Some(points) = self.server.get_mut(&id)
+            && !whole
+        {
+            points.retain(|(at, _)| *at <= self.now);
+            if now.state != ProgressState::Unknown {
+                self.seq += 1;
+                let error = Some(ErrorBody::new(ErrorCode::Interrupted, "cut"));
+                points.push((
+                    self.now,
+                    ProgressFrame { seq: self.seq, state: ProgressState::Failed, error, ..now },
+                ));
+            }
+        }
+    }
+
+    fn send(&mut self, file: FileId, request: RequestId, id: &ProgressId, attempt: u32) {
+        let size = self.files[&file].meta.size;
+        let fate = cycle(&mut self.fates).unwrap_or(Fate::Good);
+        let event = Post::Event;
+        // The server counts an eighth each 300 ms; the browser runs two eighths ahead.
+        let quiet = matches!(fate, Fate::Silent | Fate::Unknowable);
+        let reaches = match fate {
+            Fate::Broken(eighths) => eighths.min(8),
+            Fate::Refused | Fate::Busy | Fate::InUse => 0,
+            Fate::RefusedUnread | Fate::Aborted => 2,
+            _ => 8,
+        };
+        if fate == Fate::Unknowable {
+            self.post(50, event(Event::SentUnknowable { file, request }));
+        }
+        for eighth in 1..=reaches {
+            if !quiet {
+                let early = 300 * eighth.saturating_sub(2) + 20 * eighth;
+                self.post(early, event(Event::Sent { file, request, loaded: size * eighth / 8 }));
+            }
+            self.count(id, attempt, 300 * eighth, ProgressState::Receiving, size * eighth / 8, None, vec![]);
+        }
+        let mut end = 300 * reaches + 50;
+        if matches!(fate, Fate::SentTwice | Fate::SentTwiceUnsaid) {
+            for eighth in 1..=8 {
+                if fate == Fate::SentTwice {
+                    self.post(
+                        end + 310 * eighth,
+                        event(Event::Sent { file, request, loaded: size * eighth / 8 }),
+                    );
+                }
+                self.count(
+                    id,
+                    attempt,
+                    end + 300 * eighth,
+                    ProgressState::Receiving,
+                    size * eighth / 8,
+                    None,
+                    vec![],
+                );
+            }
+            end += 300 * 8 + 50;
+        }
+        let failed = |error: ErrorBody, status, retry_after_ms| {
+            event(Event::Failed { file, request, error, status, retry_after_ms })
+        };
+        let network = || failed(ErrorBody::new(ErrorCode::Network, ""), 0, None);
+        let interrupted = || ErrorBody::new(ErrorCode::Interrupted, "cut");
+        let refused = || ErrorBody::new(ErrorCode::TooLarge, "The file is larger than 1 byte.");
+        let receipt = self.receipt(file);
+        match fate {
+            Fate::Good
+            | Fate::Silent
+            | Fate::Unknowable
+            | Fate::SentTwice
+            | Fate::SentTwiceUnsaid
+            | Fate::Held => {
+                let wait = if fate == Fate::Held { 60_000 } else { 400 };
+                self.count(id, attempt, end, ProgressState::Processing, size, None, vec![]);
+                self.count(id, attempt, end + wait, ProgressState::Done, size, None, vec![receipt.clone()]);
+                self.post(end + wait + 5, event(Event::Accepted { file, request, receipt }));
+            }
+            Fate::AnswerLost => {
+                self.post(end, network());
+                self.count(id, attempt, end, ProgressState::Processing, size, None, vec![]);
+                self.count(id, attempt, end + 2_000, ProgressState::Done, size, None, vec![receipt]);
+            }
+            Fate::Broken(_) => {
+                self.post(end, network());
+                let received = size * reaches / 8;
+                self.count(id, attempt, end, ProgressState::Failed, received, Some(interrupted()), vec![]);
+            }
+            Fate::RefusedUnread => {
+                self.post(end, network());
+                self.count(id, attempt, end - 10, ProgressState::Failed, size / 4, Some(refused()), vec![]);
+            }
+            Fate::Refused => self.post(end, failed(refused(), 413, None)),
+            Fate::Busy => {
+                let error = ErrorBody::new(ErrorCode::ShuttingDown, "Busy.");
+                self.post(end, failed(error, 503, Some(3_000)));
+            }
+            Fate::InUse => {
+                let error = ErrorBody::new(ErrorCode::ProgressIdInUse, "In use.");
+                self.post(end, failed(error, 409, None));
+            }
+            Fate::Aborted => {
+                self.post(end, event(Event::Aborted { file, request }));
+                self.count(id, attempt, end, ProgressState::Failed, size / 4, Some(interrupted()), vec![]);
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a frame has so many members")]
+    fn count(
+        &mut self,
+        id: &ProgressId,
+        attempt: u32,
+        after: u64,
+        state: ProgressState,
+        received: u64,
+        error: Option<ErrorBody>,
+        receipts: Vec<Receipt>,
+    ) {
+        self.seq += 1;
+        let frame = ProgressFrame {
+            attempt,
+            seq: self.seq,
+            state,
+            received,
+            error,
+            receipts,
+            ..ProgressFrame::unknown(id.clone())
+        };
+        let points = self.server.entry(id.clone()).or_default();
+        let at = self.now + after;
+        // A newer try takes the place of an older one that still runs.
+        points.retain(|(due, old)| old.attempt == attempt || *due <= self.now);
+        points.push((at, frame));
+    }
+
+    fn receipt(&self, file: FileId) -> Receipt {
+        Self::receipt_of(self.files[&file].meta.size)
+    }
+
+    /// A receipt for so many bytes.
+    pub(super) fn receipt_of(size: u64) -> Receipt {
+        Receipt {
+            id: UploadId::from_bits([0; 16]),
+            name: "x.bin".to_owned(),
+            size,
+            media_type: String::new(),
+            sha256: None,
+            stored_ms: 0,
+            url: "/files/aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned(),
+        }
+    }
+
+    /// How often this file was sent.
+    pub(super) fn sends(&self, id: FileId) -> usize {
+        self.log
+            .iter()
+            .filter(|(_, command)| matches!(command, Command::SendForm { file, .. } if *file == id))
+            .count()
+    }
+
+    /// When polls went out.
+    pub(super) fn polls(&self) -> Vec<u64> {
+        let polls = self.log.iter().filter(|(_, command)| matches!(command, Command::Poll { .. }));
+        polls.map(|(at, _)| *at).collect()
+    }
+}
+
+fn in_scope(scope: Scope, id: FileId) -> bool {
+    scope == Scope::All || scope == Scope::One(id)
+}
+
+/// The file and request that an event speaks of.
+fn named(event: &Event) -> Option<(FileId, RequestId)> {
+    match event {
+        Event::Sent { file, request, .. }
+        | Event::SentUnknowable { file, request }
+        | Event::Accepted { file, request, .. }
+        | Event::Failed { file, request, .. }
+        | Event::Aborted { file, request } => Some((*file, *request)),
+        _ => None,
+    }
+}
+
+fn cycle<T: Copy>(list: &mut [T]) -> Option<T> {
+    list.rotate_left(1.min(list.len()));
+    list.last().copied()
+}

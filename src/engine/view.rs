@@ -1,0 +1,288 @@
+//! What a person is shown: plain values, ready to be drawn, the same for every kind of face. Must never know words
+//! of a language or markup.
+
+use crate::wire::{ErrorBody, Receipt};
+
+use super::{
+    Queue,
+    event::FileId,
+    item::{Cause, Item, Phase, percent},
+    meter::STALL_MS,
+};
+
+/// So long it is said that the bytes began again.
+const RESTARTING_MS: u64 = 5_000;
+
+/// Sent must be too far ahead for so long before it is said.
+const BUFFERED_MS: u64 = 5_000;
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowView {
+    /// The file.
+    pub id: FileId,
+    /// Its name.
+    pub name: String,
+    /// Its path inside a picked folder; empty for a single file.
+    pub path: String,
+    /// Length in bytes.
+    pub size: u64,
+    /// Where it stands.
+    pub state: RowState,
+    /// Bytes handed over by the browser, at most `size`.
+    pub sent: u64,
+    /// Bytes counted by the server, at most `sent` or, where the browser tells nothing, at most `size`.
+    pub received: u64,
+    /// What the solid bar shows, 0 to 100. 100 only when the file is stored (promise 1).
+    pub percent: u8,
+    /// What the light bar shows, 0 to 100.
+    pub sent_percent: u8,
+    /// Received bytes per second, once there is enough to tell from.
+    pub speed: Option<u64>,
+    /// Seconds left, by received bytes, once there is enough to tell from; never 0.
+    pub seconds_left: Option<u64>,
+    /// Which witness drives the bar.
+    pub witness: Witness,
+    /// Something a person should know while it runs.
+    pub hint: Option<Hint>,
+    /// How often the bytes had to start again from nothing.
+    pub restarts: u32,
+    /// Why it was refused, failed, or waits.
+    pub error: Option<ErrorBody>,
+    /// What the server stored.
+    pub receipt: Option<Receipt>,
+    /// Whether a stop makes sense now.
+    pub can_cancel: bool,
+    /// Whether another try makes sense now.
+    pub can_retry: bool,
+}
+
+/// Where a row stands, for words and colours. The engine's own phase holds more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RowState {
+    /// Refused before sending.
+    Rejected,
+    /// Waits for a free slot or for a start.
+    Queued,
+    /// The upload is being set up (resumable uploads).
+    Creating,
+    /// Bytes are on their way.
+    Sending,
+    /// The server has everything and has not answered yet.
+    Processing,
+    /// Waits for the next try; seconds left until then, or offline.
+    Waiting {
+        /// Seconds until the next try; `None` while offline.
+        seconds: Option<u32>,
+    },
+    /// Held by the person.
+    Paused,
+    /// Stored.
+    Done,
+    /// Failed for good.
+    Failed,
+    /// Stopped by the person.
+    Cancelled,
+}
+
+impl RowState {
+    /// One lowercase word, for data attributes, classes and tests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Queued => "queued",
+            Self::Creating => "creating",
+            Self::Sending => "sending",
+            Self::Processing => "processing",
+            Self::Waiting { .. } => "waiting",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing more will happen by itself.
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Rejected | Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// Who says how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Witness {
+    /// Nobody yet.
+    None,
+    /// The browser: bytes handed over.
+    Browser,
+    /// The server: bytes counted.
+    Server,
+}
+
+impl Witness {
+    /// One lowercase word, for the data attribute `data-witness`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Browser => "browser",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// Something a person should know while an upload runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hint {
+    /// Sent has run far ahead of received and stays there: something between is holding the bytes.
+    Buffered,
+    /// No byte has arrived for ten seconds although some are due.
+    Stalled,
+    /// The bytes had to start again.
+    Restarting,
+}
+
+/// The whole list in one line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TotalView {
+    /// Files in the list that were not refused or cancelled.
+    pub files: u32,
+    /// Of these, stored.
+    pub done: u32,
+    /// Of these, failed; and the refused ones.
+    pub failed: u32,
+    /// Files that are queued, running, waiting or paused.
+    pub active: u32,
+    /// Bytes of all files counted here.
+    pub size: u64,
+    /// Bytes handed over.
+    pub sent: u64,
+    /// Bytes counted by the server.
+    pub received: u64,
+    /// 0 to 100; 100 only when every file counted is stored.
+    pub percent: u8,
+    /// Received bytes per second over all files.
+    pub speed: Option<u64>,
+    /// Seconds left over all files; never 0.
+    pub seconds_left: Option<u64>,
+}
+
+impl Queue {
+    /// What the row of a file shows at this moment; `None` when it is not listed. What depends on time alone, a
+    /// countdown for one, is as of `now_ms`.
+    pub fn row(&self, id: FileId, now_ms: u64) -> Option<RowView> {
+        let item = &self.items[self.find(id)?];
+        let basis = item.basis();
+        let size = item.meta.size;
+        let done = matches!(item.phase, Phase::Done { .. });
+        let sending = matches!(item.phase, Phase::Sending { .. });
+        let meter = sending.then_some(&item.meter);
+        Some(RowView {
+            id,
+            name: item.meta.name.clone(),
+            path: item.meta.path.clone(),
+            size,
+            state: state(&item.phase, now_ms),
+            sent: item.tally.sent,
+            received: item.tally.received,
+            percent: item.percent(basis),
+            sent_percent: if done || (size > 0 && item.tally.sent == size) {
+                100
+            } else {
+                percent(item.tally.sent, size)
+            },
+            speed: meter.and_then(|meter| meter.speed(now_ms)),
+            seconds_left: meter.and_then(|meter| meter.seconds_left(now_ms, size - basis)),
+            witness: witness(item),
+            hint: hint(item, now_ms),
+            restarts: item.restarts,
+            error: match &item.phase {
+                Phase::Waiting { error, .. } => error.clone(),
+                Phase::Failed { error, .. } | Phase::Rejected { reason: error } => Some(error.clone()),
+                _ => None,
+            },
+            receipt: match &item.phase {
+                Phase::Done { receipt } => Some(receipt.clone()),
+                _ => None,
+            },
+            can_cancel: !item.phase.has_ended(),
+            can_retry: matches!(
+                item.phase,
+                Phase::Failed { again: true, .. }
+                    | Phase::Cancelled
+                    | Phase::Waiting { cause: Cause::Backoff, .. }
+            ),
+        })
+    }
+
+    /// What the line under the list shows at this moment. Costs the same however long the list is.
+    pub fn total(&self, now_ms: u64) -> TotalView {
+        let sums = &self.sums;
+        let files = sums.active + sums.done + sums.failed;
+        let flow = self.is_sending().then_some(&self.flow);
+        TotalView {
+            files,
+            done: sums.done,
+            failed: sums.failed + sums.rejected,
+            active: sums.active,
+            size: sums.size,
+            sent: sums.sent,
+            received: sums.received,
+            percent: match files {
+                0 => 0,
+                _ if sums.done == files => 100,
+                // Empty files alone have no bytes to go by.
+                _ if sums.size == 0 => percent(u64::from(sums.done), u64::from(files)),
+                _ => percent(sums.basis, sums.size),
+            },
+            speed: flow.and_then(|flow| flow.speed(now_ms)),
+            seconds_left: flow.and_then(|flow| flow.seconds_left(now_ms, sums.rest)),
+        }
+    }
+}
+
+fn state(phase: &Phase, now_ms: u64) -> RowState {
+    match phase {
+        Phase::Rejected { .. } => RowState::Rejected,
+        Phase::Queued { .. } => RowState::Queued,
+        Phase::Creating { .. } => RowState::Creating,
+        Phase::Sending { .. } => RowState::Sending,
+        Phase::Processing { .. } => RowState::Processing,
+        Phase::Waiting { until_ms, .. } => {
+            let seconds = until_ms.map(|until_ms| until_ms.saturating_sub(now_ms).div_ceil(1000));
+            RowState::Waiting { seconds: seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)) }
+        }
+        Phase::Paused => RowState::Paused,
+        Phase::Done { .. } => RowState::Done,
+        Phase::Failed { .. } => RowState::Failed,
+        Phase::Cancelled => RowState::Cancelled,
+    }
+}
+
+fn witness(item: &Item) -> Witness {
+    if item.tally.seq.is_some() {
+        Witness::Server
+    } else if item.tally.heard {
+        Witness::Browser
+    } else {
+        Witness::None
+    }
+}
+
+fn hint(item: &Item, now_ms: u64) -> Option<Hint> {
+    item.phase.request()?;
+    let since = |then_ms: u64| now_ms.saturating_sub(then_ms);
+    if item.restarted_ms.is_some_and(|then_ms| since(then_ms) < RESTARTING_MS) {
+        return Some(Hint::Restarting);
+    }
+    if !matches!(item.phase, Phase::Sending { .. }) {
+        return None;
+    }
+    let tally = &item.tally;
+    let stalled = since(tally.gain_ms) >= STALL_MS;
+    let buffered = tally.ahead_since_ms.is_some_and(|then_ms| since(then_ms) >= BUFFERED_MS);
+    // Bytes that still leave the browser go somewhere; when none do, nothing moves at all.
+    if buffered && !(stalled && since(tally.sent_gain_ms) >= STALL_MS) {
+        return Some(Hint::Buffered);
+    }
+    stalled.then_some(Hint::Stalled)
+}
