@@ -1,0 +1,556 @@
+//! The catalog in SQLite: one writer task that shares commits among callers, and readers with connections of their
+//! own. Write-ahead log with `synchronous = FULL`: a commit is on disk before anyone hears of it (promises 2 and 11).
+//! Must never know what a caller is up to. The statements keep to SQL that other databases speak as well.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use sqlx::{
+    Row, SqlSafeStr, SqliteConnection, SqlitePool,
+    migrate::{Migration, MigrationType, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::{CatalogError, Completion, NewUpload, Outcome, Result, Stored, Unfinished};
+use crate::{
+    server::owner::{OwnerId, Scope},
+    wire::{ProgressFrame, ProgressId, Receipt, UploadId},
+};
+
+/// Every step from an empty database to this version, in order. A step that was ever released never changes.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "books", include_str!("migrations/0001_books.sql"))];
+
+/// Most operations in one commit: enough to share one flush of the disk among many, few enough that none waits long.
+const BATCH: usize = 128;
+
+/// Operations that may wait for the writer; after that, callers wait to be let in.
+const QUEUE: usize = 1024;
+
+const READERS: u32 = 4;
+
+/// How long to wait for another process that looks into the file, such as a backup.
+const BUSY: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    /// `None` once closed.
+    writer: Mutex<Option<mpsc::Sender<Asked>>>,
+    /// Ends when every sender is gone and all that was asked for is done.
+    writing: Mutex<Option<JoinHandle<()>>>,
+    reads: SqlitePool,
+}
+
+impl Sqlite {
+    pub(super) async fn open(path: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY)
+            .foreign_keys(true);
+        let writes = pool(1).connect_with(options.clone()).await?;
+        migrator().run(&writes).await?;
+        // Not opened read-only: whichever connection closes last has to fold the log in.
+        let reads = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
+        Ok(Self::start(writes, reads))
+    }
+
+    pub(super) async fn open_in_memory() -> Result<Self> {
+        // Each connection to `:memory:` is a database of its own, so there is one for all, and it never rests.
+        let writes =
+            pool(1).connect_with(SqliteConnectOptions::new().in_memory(true).foreign_keys(true)).await?;
+        migrator().run(&writes).await?;
+        Ok(Self::start(writes.clone(), writes))
+    }
+
+    fn start(writes: SqlitePool, reads: SqlitePool) -> Self {
+        let (writer, asked) = mpsc::channel(QUEUE);
+        let writing = tokio::spawn(write(writes, asked));
+        Self { writer: Mutex::new(Some(writer)), writing: Mutex::new(Some(writing)), reads }
+    }
+
+    pub(super) async fn begin(&self, new: NewUpload) -> Result<()> {
+        self.ask(Operation::Begin { new }).await.map(drop)
+    }
+
+    pub(super) async fn complete(&self, done: Vec<Completion>, outcome: Option<Outcome>) -> Result<()> {
+        self.ask(Operation::Complete { done, outcome }).await.map(drop)
+    }
+
+    pub(super) async fn discard(&self, ids: Vec<UploadId>, outcome: Option<Outcome>) -> Result<()> {
+        if ids.is_empty() && outcome.is_none() {
+            return Ok(());
+        }
+        self.ask(Operation::Discard { ids, outcome }).await.map(drop)
+    }
+
+    pub(super) async fn begin_delete(&self, id: UploadId) -> Result<bool> {
+        self.ask(Operation::BeginDelete { id }).await.map(|rows| rows > 0)
+    }
+
+    pub(super) async fn finish_delete(&self, id: UploadId) -> Result<()> {
+        self.ask(Operation::FinishDelete { id }).await.map(drop)
+    }
+
+    pub(super) async fn forget_outcomes_before(&self, ms: u64) -> Result<()> {
+        self.ask(Operation::ForgetOutcomes { before_ms: ms }).await.map(drop)
+    }
+
+    pub(super) async fn outcome(
+        &self,
+        id: &ProgressId,
+        viewer: Option<&OwnerId>,
+    ) -> Result<Option<ProgressFrame>> {
+        let own = viewer.map_or(ANYONE, OwnerId::as_str);
+        // The empty scope sorts first: one's own comes before what anyone may see.
+        let row = sqlx::query(
+            "SELECT frame FROM outcomes WHERE progress_id = $1 AND scope IN ($2, $3) ORDER BY scope DESC LIMIT 1",
+        )
+        .bind(id.as_str())
+        .bind(own)
+        .bind(ANYONE)
+        .fetch_optional(&self.reads)
+        .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let json: String = row.try_get("frame")?;
+        serde_json::from_str(&json).map(Some).map_err(unreadable)
+    }
+
+    pub(super) async fn find(&self, id: &UploadId) -> Result<Option<Stored>> {
+        let row = sqlx::query(
+            "SELECT id, owner, name, media_type, size, sha256, stored_ms FROM uploads
+             WHERE id = $1 AND state = 'complete'",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&self.reads)
+        .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let owner: String = row.try_get("owner")?;
+        Ok(Some(Stored { receipt: receipt(&row)?, owner: owner.parse().map_err(unreadable)? }))
+    }
+
+    pub(super) async fn list(&self, owner: &OwnerId, limit: u32) -> Result<Vec<Receipt>> {
+        let rows = sqlx::query(
+            "SELECT id, name, media_type, size, sha256, stored_ms FROM uploads
+             WHERE owner = $1 AND state = 'complete' ORDER BY stored_ms DESC, number DESC LIMIT $2",
+        )
+        .bind(owner.as_str())
+        .bind(i64::from(limit))
+        .fetch_all(&self.reads)
+        .await?;
+        rows.iter().map(receipt).collect()
+    }
+
+    pub(super) async fn owned_bytes(&self, owner: &OwnerId) -> Result<u64> {
+        let row = sqlx::query(
+            "SELECT COALESCE(SUM(size), 0) AS bytes FROM uploads WHERE owner = $1 AND state = 'complete'",
+        )
+        .bind(owner.as_str())
+        .fetch_one(&self.reads)
+        .await?;
+        unsigned(&row, "bytes")
+    }
+
+    pub(super) async fn unfinished(&self) -> Result<Vec<(UploadId, Unfinished)>> {
+        let rows = sqlx::query("SELECT id, state FROM uploads WHERE state <> 'complete' ORDER BY number")
+            .fetch_all(&self.reads)
+            .await?;
+        let unfinished = rows.iter().map(|row| {
+            let state = match row.try_get("state")? {
+                "receiving" => Unfinished::Receiving,
+                "deleting" => Unfinished::Deleting,
+                other => return Err(unreadable(format!("state {other:?}"))),
+            };
+            Ok((upload_id(row)?, state))
+        });
+        unfinished.collect()
+    }
+
+    pub(super) async fn close(&self) {
+        drop(self.writer.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writing) = writing
+            && let Err(error) = writing.await
+        {
+            tracing::error!(%error, "the catalog's writer failed");
+        }
+        self.reads.close().await;
+    }
+
+    /// Hands an operation to the writer and waits for its commit. Number of rows that it changed.
+    async fn ask(&self, operation: Operation) -> Result<u64> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (reply, answer) = oneshot::channel();
+        let asked = Asked { operation, reply };
+        writer.ok_or(CatalogError::Closed)?.send(asked).await.map_err(|_| CatalogError::Closed)?;
+        answer.await.map_err(|_| CatalogError::Closed)?
+    }
+}
+
+struct Asked {
+    operation: Operation,
+    /// The caller may be gone: the operation is carried out all the same.
+    reply: oneshot::Sender<Result<u64>>,
+}
+
+enum Operation {
+    Begin { new: NewUpload },
+    Complete { done: Vec<Completion>, outcome: Option<Outcome> },
+    Discard { ids: Vec<UploadId>, outcome: Option<Outcome> },
+    BeginDelete { id: UploadId },
+    FinishDelete { id: UploadId },
+    ForgetOutcomes { before_ms: u64 },
+}
+
+/// The writer: takes what has come in while the last commit was under way, and commits it together.
+async fn write(pool: SqlitePool, mut asked: mpsc::Receiver<Asked>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while asked.recv_many(&mut batch, BATCH).await > 0 {
+        let results = match commit(&pool, &batch).await {
+            Ok(rows) => rows.into_iter().map(Ok).collect(),
+            // One that cannot be carried out must not sink the others.
+            Err(Failure::Operation(_)) if batch.len() > 1 => each_alone(&pool, &batch).await,
+            Err(Failure::Operation(error)) => vec![Err(error)],
+            // The disk has failed all of them; trying again what could not be flushed would only hide that.
+            Err(Failure::Commit(error)) => batch.iter().map(|_| Err(Arc::clone(&error).into())).collect(),
+        };
+        for (Asked { reply, .. }, result) in batch.drain(..).zip(results) {
+            let _ = reply.send(result);
+        }
+    }
+    pool.close().await;
+}
+
+async fn each_alone(pool: &SqlitePool, batch: &[Asked]) -> Vec<Result<u64>> {
+    let mut results = Vec::with_capacity(batch.len());
+    for asked in batch {
+        results.push(match commit(pool, std::slice::from_ref(asked)).await {
+            Ok(rows) => Ok(rows.iter().sum()),
+            Err(Failure::Operation(error)) => Err(error),
+            Err(Failure::Commit(error)) => Err(error.into()),
+        });
+    }
+    results
+}
+
+enum Failure {
+    /// One of the operations cannot be carried out.
+    Operation(CatalogError),
+    /// The transaction could not begin or end.
+    Commit(Arc<sqlx::Error>),
+}
+
+/// All of these in one transaction, or none. Rows changed by each.
+async fn commit(pool: &SqlitePool, batch: &[Asked]) -> std::result::Result<Vec<u64>, Failure> {
+    let failed = |error| Failure::Commit(Arc::new(error));
+    // Dropped on the way out, a transaction is rolled back.
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    let mut rows = Vec::with_capacity(batch.len());
+    for Asked { operation, .. } in batch {
+        rows.push(carry_out(&mut transaction, operation).await.map_err(Failure::Operation)?);
+    }
+    transaction.commit().await.map_err(failed)?;
+    Ok(rows)
+}
+
+async fn carry_out(books: &mut SqliteConnection, operation: &Operation) -> Result<u64> {
+    match operation {
+        Operation::Begin { new } => begin(books, new).await,
+        Operation::Complete { done, outcome } => {
+            for completion in done {
+                complete(books, completion).await?;
+            }
+            keep(books, outcome.as_ref()).await?;
+            Ok(done.len() as u64)
+        }
+        Operation::Discard { ids, outcome } => {
+            let mut rows = 0;
+            for id in ids {
+                let statement = sqlx::query("DELETE FROM uploads WHERE id = $1 AND state = 'receiving'");
+                rows += statement.bind(id.as_str()).execute(&mut *books).await?.rows_affected();
+            }
+            keep(books, outcome.as_ref()).await?;
+            Ok(rows)
+        }
+        Operation::BeginDelete { id } => {
+            let statement =
+                sqlx::query("UPDATE uploads SET state = 'deleting' WHERE id = $1 AND state = 'complete'");
+            Ok(statement.bind(id.as_str()).execute(books).await?.rows_affected())
+        }
+        Operation::FinishDelete { id } => {
+            let statement = sqlx::query("DELETE FROM uploads WHERE id = $1 AND state = 'deleting'");
+            Ok(statement.bind(id.as_str()).execute(books).await?.rows_affected())
+        }
+        Operation::ForgetOutcomes { before_ms } => {
+            let statement = sqlx::query("DELETE FROM outcomes WHERE ended_ms < $1");
+            Ok(statement.bind(signed(*before_ms)?).execute(books).await?.rows_affected())
+        }
+    }
+}
+
+async fn begin(books: &mut SqliteConnection, new: &NewUpload) -> Result<u64> {
+    let statement = sqlx::query(
+        "INSERT INTO uploads (id, owner, state, name, media_type, field, created_ms)
+         VALUES ($1, $2, 'receiving', $3, $4, $5, $6)",
+    );
+    let statement = statement
+        .bind(new.id.as_str())
+        .bind(new.owner.as_str())
+        .bind(&new.name)
+        .bind(&new.media_type)
+        .bind(&new.field)
+        .bind(signed(now_ms())?);
+    match statement.execute(books).await {
+        Ok(done) => Ok(done.rows_affected()),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            Err(CatalogError::Exists(new.id.clone()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn complete(books: &mut SqliteConnection, done: &Completion) -> Result<()> {
+    let statement = sqlx::query(
+        "UPDATE uploads SET state = 'complete', size = $1, sha256 = $2, stored_ms = $3
+         WHERE id = $4 AND state = 'receiving'",
+    );
+    let statement = statement
+        .bind(signed(done.size)?)
+        .bind(&done.sha256)
+        .bind(signed(done.stored_ms)?)
+        .bind(done.id.as_str());
+    match statement.execute(books).await?.rows_affected() {
+        1 => Ok(()),
+        _ => Err(CatalogError::NotReceiving(done.id.clone())),
+    }
+}
+
+/// Keeps how an upload ended, unless a later end of the same id is kept already.
+async fn keep(books: &mut SqliteConnection, outcome: Option<&Outcome>) -> Result<()> {
+    let Some(Outcome { scope, frame }) = outcome else {
+        return Ok(());
+    };
+    let scope = match scope {
+        Scope::Owner(owner) => owner.as_str(),
+        Scope::Anyone => ANYONE,
+    };
+    let json = serde_json::to_string(frame).map_err(unreadable)?;
+    let statement = sqlx::query(
+        "INSERT INTO outcomes (scope, progress_id, seq, frame, ended_ms) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (scope, progress_id) DO UPDATE
+         SET seq = excluded.seq, frame = excluded.frame, ended_ms = excluded.ended_ms
+         WHERE excluded.seq >= outcomes.seq",
+    );
+    let statement = statement
+        .bind(scope)
+        .bind(frame.id.as_str())
+        .bind(signed(frame.seq)?)
+        .bind(json)
+        .bind(signed(now_ms())?);
+    statement.execute(books).await?;
+    Ok(())
+}
+
+/// How the scope of outcomes that anyone may see is written: no owner is spelled so.
+const ANYONE: &str = "";
+
+fn migrator() -> Migrator {
+    let migrations = MIGRATIONS.iter().map(|&(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+/// Connections are few and kept: opening one costs more than anything that is asked of it.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+fn receipt(row: &SqliteRow) -> Result<Receipt> {
+    let id = upload_id(row)?;
+    Ok(Receipt {
+        url: format!("/files/{id}"),
+        id,
+        name: row.try_get("name")?,
+        size: unsigned(row, "size")?,
+        media_type: row.try_get("media_type")?,
+        sha256: row.try_get("sha256")?,
+        stored_ms: unsigned(row, "stored_ms")?,
+    })
+}
+
+fn upload_id(row: &SqliteRow) -> Result<UploadId> {
+    row.try_get::<&str, _>("id")?.parse().map_err(unreadable)
+}
+
+fn unsigned(row: &SqliteRow, column: &str) -> Result<u64> {
+    u64::try_from(row.try_get::<i64, _>(column)?).map_err(unreadable)
+}
+
+fn signed(number: u64) -> Result<i64> {
+    i64::try_from(number).map_err(|_| CatalogError::TooLarge(number))
+}
+
+fn unreadable(what: impl std::fmt::Display) -> CatalogError {
+    CatalogError::Unreadable(what.to_string())
+}
+
+fn now_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::{
+        super::{
+            Catalog,
+            conformance::{self, done, id, new, outcome, owner},
+        },
+        *,
+    };
+    use crate::wire::ProgressState;
+
+    #[tokio::test]
+    async fn in_a_file_it_does_what_every_catalog_must() {
+        let folder = TempDir::new().unwrap();
+        let opened = std::sync::atomic::AtomicU32::new(0);
+        conformance::run(async || {
+            let n = opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Catalog::open(&folder.path().join(format!("{n}.sqlite"))).await.unwrap()
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn in_memory_it_does_what_every_catalog_must() {
+        conformance::run(async || Catalog::open_in_memory().await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn everything_told_is_there_after_it_was_dropped_and_opened_again() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let catalog = Catalog::open(&path).await.unwrap();
+        for n in 1..=3 {
+            catalog.begin(new(n, 1)).await.unwrap();
+        }
+        let ended = outcome(Scope::Owner(owner(1)), 7, ProgressState::Done);
+        catalog.complete(vec![done(1, 5), done(2, 6)], Some(ended.clone())).await.unwrap();
+        assert!(catalog.begin_delete(&id(2)).await.unwrap());
+        let before = catalog.find(&id(1)).await.unwrap();
+        drop(catalog);
+
+        let catalog = Catalog::open(&path).await.unwrap();
+        assert_eq!(catalog.find(&id(1)).await.unwrap(), before);
+        let left = [(id(2), Unfinished::Deleting), (id(3), Unfinished::Receiving)];
+        assert_eq!(catalog.unfinished().await.unwrap(), left);
+        assert_eq!(
+            catalog.outcome(&ended.frame.id, Some(&owner(1))).await.unwrap(),
+            Some(ended.frame.clone())
+        );
+        assert_eq!(catalog.outcome(&ended.frame.id, None).await.unwrap(), None);
+        catalog.close().await;
+
+        // Closed in order, nothing but the one file is left.
+        let files: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+        assert_eq!(files, ["catalog.sqlite"]);
+        let catalog = Catalog::open(&path).await.unwrap();
+        assert_eq!(catalog.find(&id(1)).await.unwrap(), before);
+        catalog.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_commit_is_on_disk_before_anyone_hears_of_it() {
+        let folder = TempDir::new().unwrap();
+        let books = Sqlite::open(&folder.path().join("catalog.sqlite")).await.unwrap();
+        let pragma = async |name| {
+            let row =
+                sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA {name}"))).fetch_one(&books.reads).await;
+            row.unwrap()
+        };
+        assert_eq!(pragma("journal_mode").await.get::<String, _>(0), "wal");
+        // 2 is FULL. Connections of both pools are made with the same options.
+        assert_eq!(pragma("synchronous").await.get::<i64, _>(0), 2);
+        books.close().await;
+    }
+
+    /// Promise 11, for statements that nobody has written yet.
+    #[tokio::test]
+    async fn the_database_itself_keeps_complete_uploads() {
+        let catalog = Catalog::open_in_memory().await.unwrap();
+        for n in 1..=2 {
+            catalog.begin(new(n, 1)).await.unwrap();
+        }
+        catalog.complete(vec![done(1, 5), done(2, 6)], None).await.unwrap();
+        assert!(catalog.begin_delete(&id(2)).await.unwrap());
+        let database = catalog.books.reads.clone();
+        for statement in [
+            "DELETE FROM uploads",
+            "DELETE FROM uploads WHERE state = 'complete'",
+            "UPDATE uploads SET size = 1",
+            "UPDATE uploads SET sha256 = 'x' WHERE state = 'complete'",
+            "UPDATE uploads SET owner = 'x'",
+            "UPDATE uploads SET id = 'x' WHERE state = 'complete'",
+            "UPDATE uploads SET state = 'receiving', size = NULL, stored_ms = NULL",
+            "UPDATE uploads SET state = 'deleting', name = 'x'",
+            "UPDATE uploads SET state = 'complete' WHERE state = 'deleting'",
+        ] {
+            let error = sqlx::query(statement).execute(&database).await.expect_err(statement);
+            assert!(error.to_string().contains("a complete upload cannot"), "{statement}: {error}");
+        }
+        assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.size, 5);
+        assert_eq!(catalog.unfinished().await.unwrap(), [(id(2), Unfinished::Deleting)]);
+    }
+
+    /// The writer takes what waits in one go: a commit costs a flush of the disk.
+    #[tokio::test]
+    async fn operations_that_wait_share_a_commit() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let catalog = Catalog::open(&path).await.unwrap();
+        let log = path.with_extension("sqlite-wal");
+        let logged = || std::fs::metadata(&log).unwrap().len();
+        let before = logged();
+        let begins = (0..100).map(|n| catalog.begin(new(n, 1)));
+        for result in futures_util::future::join_all(begins).await {
+            result.unwrap();
+        }
+        // Alone, each would log every page it changes: one of the table and one of each index.
+        let grown = logged() - before;
+        assert!(grown < 100 * 4096, "{grown} bytes for 100 operations");
+        catalog.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_no_catalog_is_refused() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        std::fs::write(
+            &path,
+            "not a database, but something else that somebody may want to keep".repeat(100),
+        )
+        .unwrap();
+        assert!(Catalog::open(&path).await.is_err());
+        assert!(Catalog::open(&folder.path().join("missing/catalog.sqlite")).await.is_err());
+    }
+}

@@ -1,0 +1,145 @@
+//! What the server allows, checked once at the start, and the refusals that need nothing but a request's head. Must
+//! never know how a body is read.
+
+use std::{fmt, time::Duration};
+
+use super::Refusal;
+use crate::wire::{self, ErrorCode};
+
+/// Most parts, files and fields together, that a form may have. A fixed bound of the parser (promise 7).
+pub const MAX_PARTS: u32 = 1000;
+
+/// What the server allows. `None` means no limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest file, in bytes.
+    pub max_file_size: Option<u64>,
+    /// Largest request body, in bytes.
+    pub max_request_size: Option<u64>,
+    /// Most files in one request, at most [`MAX_PARTS`].
+    pub max_files: u32,
+    /// Most bytes that one owner may have stored.
+    pub max_bytes_per_owner: Option<u64>,
+    /// Bytes of the volume that uploads leave free.
+    pub space_reserve: u64,
+    /// Longest silence within a body.
+    pub idle_timeout: Duration,
+    /// Slowest body, in bytes per second.
+    pub min_rate: Option<u64>,
+}
+
+impl Limits {
+    /// What a person picking files is told.
+    pub fn told(&self) -> wire::Limits {
+        wire::Limits {
+            max_file_size: self.max_file_size,
+            max_request_size: self.max_request_size,
+            max_files_per_request: Some(self.max_files),
+            max_bytes_per_owner: self.max_bytes_per_owner,
+        }
+    }
+
+    /// Whether a request that announces these sizes, in bytes, may be read at all.
+    ///
+    /// # Errors
+    /// [`ErrorCode::TooLarge`], with the limit in bytes as its detail.
+    pub fn admit(&self, body_size: Option<u64>, file_size: Option<u64>) -> Result<(), Refusal> {
+        check(file_size, self.max_file_size, "The file is larger than the")?;
+        check(body_size, self.max_request_size, "The files sent at once are together larger than the")
+    }
+}
+
+fn check(size: Option<u64>, max: Option<u64>, sentence: &str) -> Result<(), Refusal> {
+    match (size, max) {
+        (Some(size), Some(max)) if size > max => {
+            let message = format!("{sentence} {} that this server takes.", Bytes(max));
+            Err(Refusal::new(ErrorCode::TooLarge, message).with_detail(max))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A number of bytes in words, exactly: `10 MiB`, `5 GB`, `1234 bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+/// Units of size and how many bytes they are.
+pub(super) const SIZE_UNITS: [(&str, u64); 10] = [
+    ("PiB", 1 << 50),
+    ("PB", 1_000_000_000_000_000),
+    ("TiB", 1 << 40),
+    ("TB", 1_000_000_000_000),
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("kB", 1_000),
+];
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match SIZE_UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
+            Some((name, unit)) => write!(f, "{} {name}", self.0 / unit),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            max_file_size: Some(10 << 20),
+            max_request_size: Some(1 << 30),
+            max_files: 7,
+            max_bytes_per_owner: None,
+            space_reserve: 0,
+            idle_timeout: Duration::from_secs(1),
+            min_rate: None,
+        }
+    }
+
+    #[test]
+    fn sizes_in_words_are_exact() {
+        for (bytes, words) in [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (1000, "1 kB"),
+            (1024, "1 KiB"),
+            (10 << 20, "10 MiB"),
+            ((10 << 20) + 1, "10485761 bytes"),
+            (5_000_000_000, "5 GB"),
+            (100 << 30, "100 GiB"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), words);
+        }
+    }
+
+    #[test]
+    fn what_is_announced_too_large_is_refused_with_the_limit() {
+        let limits = limits();
+        assert!(limits.admit(None, None).is_ok());
+        assert!(limits.admit(Some(1 << 30), Some(10 << 20)).is_ok());
+        let refusal = limits.admit(Some(1 << 20), Some((10 << 20) + 1)).unwrap_err();
+        assert_eq!(refusal.code(), ErrorCode::TooLarge);
+        assert_eq!(refusal.body.message, "The file is larger than the 10 MiB that this server takes.");
+        assert_eq!(refusal.body.detail.as_deref(), Some("10485760"));
+        assert!(!refusal.body.retryable);
+        let refusal = limits.admit(Some((1 << 30) + 1), None).unwrap_err();
+        assert_eq!(refusal.body.detail.as_deref(), Some("1073741824"));
+        let unlimited = Limits { max_file_size: None, max_request_size: None, ..limits };
+        assert!(unlimited.admit(Some(u64::MAX), Some(u64::MAX)).is_ok());
+    }
+
+    #[test]
+    fn a_person_is_told_the_limits_that_concern_files() {
+        let told = limits().told();
+        assert_eq!(told.max_file_size, Some(10 << 20));
+        assert_eq!(told.max_request_size, Some(1 << 30));
+        assert_eq!(told.max_files_per_request, Some(7));
+        assert_eq!(told.max_bytes_per_owner, None);
+    }
+}

@@ -1,0 +1,119 @@
+//! Answers to the questions that routes and server functions ask. Routes carry bytes; these carry knowledge. Must
+//! never know how a question travelled.
+
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt, stream};
+
+use super::{Refusal, Server, security::Visitor, store::Store};
+use crate::wire::{ErrorCode, Limits, ProgressFrame, ProgressId, Receipt, UploadId};
+
+/// Most ids in one poll. The widget has four uploads under way at most.
+pub const MAX_IDS: usize = 64;
+
+/// Most uploads in one list.
+pub const MAX_LISTED: u32 = 1000;
+
+/// What is known of one upload: from memory while it runs and for a while after, then from the catalog. `None` when
+/// nobody has heard of it, or it is somebody else's.
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn frame(
+    server: &Server,
+    visitor: &Visitor,
+    id: &ProgressId,
+) -> Result<Option<ProgressFrame>, Refusal> {
+    match server.progress().frame(id, visitor.viewer()) {
+        Some(frame) => Ok(Some(frame)),
+        None => Ok(server.catalog().outcome(id, visitor.viewer()).await?),
+    }
+}
+
+/// What is known of several uploads: one frame for each id, in their order. `ids` are separated by commas.
+///
+/// # Errors
+/// [`ErrorCode::Malformed`] for a text that is no id, or more than [`MAX_IDS`].
+pub async fn progress(server: &Server, visitor: &Visitor, ids: &str) -> Result<Vec<ProgressFrame>, Refusal> {
+    let mut frames = Vec::new();
+    for text in ids.split(',').filter(|text| !text.is_empty()) {
+        if frames.len() == MAX_IDS {
+            let message = format!("One poll takes at most {MAX_IDS} ids.");
+            return Err(Refusal::new(ErrorCode::Malformed, message).with_detail(MAX_IDS));
+        }
+        let id: ProgressId = text.parse().map_err(|error| {
+            Refusal::new(ErrorCode::Malformed, "A progress id is 8 to 64 letters, digits, - and _.")
+                .caused_by(error)
+        })?;
+        frames.push(frame(server, visitor, &id).await?.unwrap_or_else(|| ProgressFrame::unknown(id)));
+    }
+    Ok(frames)
+}
+
+/// The frames of one upload as they change, up to its end. The one that counts notices nothing of it (promise 3).
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn frames(
+    server: Arc<Server>,
+    visitor: Visitor,
+    id: ProgressId,
+) -> Result<impl Stream<Item = ProgressFrame> + Send, Refusal> {
+    Ok(match server.progress().subscribe(&id, visitor.viewer()) {
+        Some(watch) => {
+            stream::unfold(watch, |mut watch| async { watch.next().await.map(|frame| (frame, watch)) })
+                .boxed()
+        }
+        // It has ended long ago, or has not begun: one frame says so, and the client asks again when it likes.
+        None => {
+            let frame = frame(&server, &visitor, &id).await?;
+            stream::iter([frame.unwrap_or_else(|| ProgressFrame::unknown(id))]).boxed()
+        }
+    })
+}
+
+/// What this server allows.
+pub fn limits(server: &Server) -> Limits {
+    server.config().limits.told()
+}
+
+/// One's own stored uploads, newest first, at most [`MAX_LISTED`].
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn uploads(server: &Server, visitor: &Visitor) -> Result<Vec<Receipt>, Refusal> {
+    match visitor.viewer() {
+        Some(owner) => Ok(server.catalog().list(owner, MAX_LISTED).await?),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The receipts of these uploads, as far as they exist. Whoever knows an upload's unguessable id may read it.
+///
+/// # Errors
+/// When the catalog fails.
+pub async fn receipts(server: &Server, ids: &[UploadId]) -> Result<Vec<Receipt>, Refusal> {
+    let mut receipts = Vec::new();
+    for id in ids {
+        receipts.extend(server.catalog().find(id).await?.map(|stored| stored.receipt));
+    }
+    Ok(receipts)
+}
+
+/// Deletes one of one's own uploads, for good.
+///
+/// # Errors
+/// [`ErrorCode::NotFound`] when there is none, [`ErrorCode::Forbidden`] when it is somebody else's.
+pub async fn delete(server: &Server, visitor: &Visitor, id: &UploadId) -> Result<(), Refusal> {
+    let missing = || Refusal::new(ErrorCode::NotFound, "There is no such upload.");
+    let stored = server.catalog().find(id).await?.ok_or_else(missing)?;
+    if visitor.viewer() != Some(&stored.owner) {
+        return Err(Refusal::new(ErrorCode::Forbidden, "Only whoever uploaded this file can delete it."));
+    }
+    // Two may ask at once: the one whose change took effect removes the bytes.
+    if !server.catalog().begin_delete(id).await? {
+        return Err(missing());
+    }
+    server.store().remove(id).await?;
+    Ok(server.catalog().finish_delete(id).await?)
+}

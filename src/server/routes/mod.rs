@@ -1,0 +1,121 @@
+//! Routes, one file for each kind: a request is parsed into typed values here, and an answer is written here; what
+//! happens in between is not decided here.
+
+mod files;
+mod health;
+mod progress;
+mod upload;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderMap, HeaderName, Method, header},
+    middleware::{from_fn, from_fn_with_state},
+    routing::{get, post, put},
+};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::{Refusal, Server, security};
+use crate::wire::{ErrorCode, ProgressId, headers};
+
+/// Every route that carries bytes or progress, ready to be merged into an application's own router. Server functions
+/// and pages are not among them.
+pub fn router(server: &Arc<Server>) -> Router {
+    let routes = Router::new()
+        .route("/upload", post(upload::post_form))
+        .route("/files/{name}", put(upload::put_raw).get(files::download).delete(files::delete))
+        .route("/progress", get(progress::nginx))
+        .route("/progress/{id}", get(progress::frame))
+        .route("/progress/{id}/events", get(progress::events))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .with_state(server.clone());
+    guard(routes, server)
+}
+
+/// Puts the doors that every route of ours stands behind in front of `routes`: who asks, from which site, and the
+/// headers of every answer. For an application's pages and server functions beside [`router`]'s own.
+pub fn guard(routes: Router, server: &Arc<Server>) -> Router {
+    let guarded = routes
+        // Our own limits are typed, configurable and count as they go; axum's would cut in at 2 MB.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(server.clone(), security::identify))
+        .layer(from_fn_with_state(server.clone(), security::same_origin));
+    let origins = &server.config().allow_origin;
+    let guarded = if origins.is_empty() { guarded } else { guarded.layer(cors(origins)) };
+    guarded.layer(from_fn(security::harden))
+}
+
+fn cors(origins: &[axum::http::HeaderValue]) -> CorsLayer {
+    let own = [headers::PROGRESS_ID, headers::ATTEMPT, headers::FILE_SIZE, headers::WANT_REPR_DIGEST];
+    let own = own.into_iter().filter_map(|name| name.parse::<HeaderName>().ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.iter().cloned()))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers(own.chain([header::ACCEPT, header::CONTENT_TYPE]).collect::<Vec<_>>())
+        .expose_headers([header::LOCATION, header::RETRY_AFTER, header::ETAG])
+}
+
+/// The client's id of an upload: the header first, else the query argument, as in the nginx upload progress module
+/// (which does not percent-decode it either).
+fn progress_id(headers: &HeaderMap, query: Option<&str>) -> Result<Option<ProgressId>, Refusal> {
+    let of_header = headers.get(headers::PROGRESS_ID).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let of_query = || query.and_then(|query| argument(query, headers::PROGRESS_ID)).map(Into::into);
+    let Some(text) = of_header.or_else(of_query) else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| {
+        let message = "X-Progress-ID takes 8 to 64 letters, digits, - and _.";
+        Refusal::new(ErrorCode::Malformed, message).caused_by(error)
+    })
+}
+
+/// One argument of a raw query, not decoded.
+fn argument<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
+
+/// A header field that holds one whole number.
+fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Refusal> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let digits =
+        value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    let malformed = || Refusal::new(ErrorCode::Malformed, format!("{name} takes one whole number."));
+    digits.and_then(|text| text.parse().ok()).map(Some).ok_or_else(malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_goes_before_the_query() {
+        let mut headers = HeaderMap::new();
+        let query = Some("a=b&X-Progress-ID=from-the-query");
+        assert_eq!(progress_id(&headers, query).unwrap().unwrap().as_str(), "from-the-query");
+        headers.insert("x-progress-id", "from-the-header".parse().unwrap());
+        assert_eq!(progress_id(&headers, query).unwrap().unwrap().as_str(), "from-the-header");
+        headers.insert("x-progress-id", "../../x".parse().unwrap());
+        assert_eq!(progress_id(&headers, query).unwrap_err().code(), ErrorCode::Malformed);
+        assert!(progress_id(&HeaderMap::new(), Some("y-X-Progress-ID=12345678")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_number_is_digits_only() {
+        let check = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("n", text.parse().unwrap());
+            number(&headers, "n").map_err(|refusal| refusal.code())
+        };
+        assert_eq!(check("0"), Ok(Some(0)));
+        assert_eq!(check("18446744073709551615"), Ok(Some(u64::MAX)));
+        for bad in ["", "-1", "+1", "1.0", "18446744073709551616", "0x10", "1, 2"] {
+            assert_eq!(check(bad), Err(ErrorCode::Malformed), "{bad:?}");
+        }
+    }
+}

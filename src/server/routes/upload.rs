@@ -1,0 +1,172 @@
+//! `POST /upload` and `PUT /files/{name}`: requests that bring files. Must never read a byte of a body.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::{Path, RawQuery, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use sha2::{Digest, Sha256};
+
+use super::{argument, number, progress_id};
+use crate::{
+    server::{
+        Refusal, Server,
+        body::drain_in_background,
+        ingest::{Arrival, Shape, ingest},
+        multipart::{self, Boundary},
+        security::{Visitor, wants_page},
+    },
+    wire::{ErrorCode, Receipt, UploadAnswer, headers},
+};
+
+/// The media type of a file whose sender names none.
+const BINARY: &str = "application/octet-stream";
+
+/// `POST /upload`: a form with any number of files. JSON for scripts; for a person's browser a redirect to a page
+/// that shows what was stored.
+pub(super) async fn post_form(
+    State(server): State<Arc<Server>>,
+    Extension(visitor): Extension<Visitor>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let arrival =
+        form_shape(&headers).and_then(|shape| announced(shape, visitor, query.as_deref(), &headers));
+    let receipts = receive(server, arrival, body).await?;
+    Ok(if wants_page(&headers) {
+        Redirect::to(&results_page(&receipts)).into_response()
+    } else {
+        answer(StatusCode::OK, receipts)
+    })
+}
+
+/// `PUT /files/{name}`: the body is the file (`curl -T`), with or without a length.
+pub(super) async fn put_raw(
+    State(server): State<Arc<Server>>,
+    Extension(visitor): Extension<Visitor>,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let name = match path {
+        Ok(Path(name)) => name,
+        Err(rejection) => {
+            drain_in_background(body);
+            let message = "The name in the address is not UTF-8 text, percent-encoded.";
+            return Err(Refusal::new(ErrorCode::Malformed, message).caused_by(rejection));
+        }
+    };
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let name = Some(multipart::display_name(&name)).filter(|name| !name.is_empty());
+    let shape = Shape::Raw {
+        name: name.unwrap_or_else(|| multipart::UNNAMED.to_owned()),
+        media_type: media_type.and_then(multipart::clean_media_type).unwrap_or_else(|| BINARY.to_owned()),
+    };
+    let arrival = if headers.contains_key(header::CONTENT_RANGE) {
+        // RFC 9110, section 14.4: a server that does not do partial PUT must say so, not store a piece as the whole.
+        Err(Refusal::new(ErrorCode::Malformed, "A PUT here brings the whole file, not a range of it."))
+    } else {
+        announced(shape, visitor, query.as_deref(), &headers)
+    };
+    let receipts = receive(server, arrival, body).await?;
+    let location = receipts.first().and_then(|receipt| HeaderValue::from_str(&receipt.url).ok());
+    let mut response = answer(StatusCode::CREATED, receipts);
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+async fn receive(
+    server: Arc<Server>,
+    arrival: Result<Arrival, Refusal>,
+    body: Body,
+) -> Result<Vec<Receipt>, Refusal> {
+    match arrival {
+        Ok(arrival) => ingest(server, arrival, body).await,
+        Err(refusal) => {
+            drain_in_background(body);
+            Err(refusal)
+        }
+    }
+}
+
+fn form_shape(headers: &HeaderMap) -> Result<Shape, Refusal> {
+    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    Ok(Shape::Form { boundary: Boundary::from_content_type(content_type)? })
+}
+
+/// Everything the head of a request says, parsed once.
+fn announced(
+    shape: Shape,
+    visitor: Visitor,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Arrival, Refusal> {
+    let body_size = number(headers, header::CONTENT_LENGTH.as_str())?;
+    let file_size = number(headers, headers::FILE_SIZE)?;
+    let attempt = number(headers, headers::ATTEMPT)?.unwrap_or(1);
+    let of_header = headers.get(headers::WANT_REPR_DIGEST).and_then(|value| value.to_str().ok());
+    Ok(Arrival {
+        progress_id: progress_id(headers, query)?,
+        attempt: u32::try_from(attempt).unwrap_or(u32::MAX).max(1),
+        fingerprint: fingerprint(&shape, headers),
+        file_size: if matches!(shape, Shape::Raw { .. }) { file_size.or(body_size) } else { file_size },
+        body_size,
+        want_sha256: of_header.is_some_and(wants_sha256)
+            || query.and_then(|query| argument(query, "digest")) == Some("sha-256"),
+        visitor,
+        shape,
+    })
+}
+
+/// What the very same form, sent again by the browser itself after a reset, has in common with the first and with no
+/// other: its boundary is random, and it is as long. A raw body has nothing of the kind.
+fn fingerprint(shape: &Shape, headers: &HeaderMap) -> Option<[u8; 16]> {
+    let Shape::Form { boundary } = shape else { return None };
+    let mut hash = Sha256::new();
+    hash.update(boundary.as_str().as_bytes());
+    hash.update([0]);
+    hash.update(headers.get(header::CONTENT_LENGTH).map_or(&b""[..], HeaderValue::as_bytes));
+    hash.finalize().first_chunk().copied()
+}
+
+/// `Want-Repr-Digest` (RFC 9530, section 4): a dictionary of algorithms and weights; 0 means no.
+fn wants_sha256(field: &str) -> bool {
+    field.split(',').filter_map(|member| member.trim().split_once('=')).any(|(algorithm, weight)| {
+        let weight = weight.split(';').next().unwrap_or("").trim();
+        algorithm.trim() == "sha-256" && weight.parse::<u8>().is_ok_and(|weight| (1..=10).contains(&weight))
+    })
+}
+
+fn answer(status: StatusCode, receipts: Vec<Receipt>) -> Response {
+    let mut response = (status, Json(UploadAnswer::new(receipts))).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The page that shows these receipts: path only, so that no proxy's idea of our host gets in.
+fn results_page(receipts: &[Receipt]) -> String {
+    let ids: Vec<String> = receipts.iter().map(|receipt| format!("id={}", receipt.id)).collect();
+    format!("/results?{}", ids.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_wanted_by_weight() {
+        assert!(wants_sha256("sha-256=1"));
+        assert!(wants_sha256("sha-512=3, sha-256=10, md5=0"));
+        for not in ["sha-256=0", "sha-256", "sha-512=3", "", "sha-256=11", "sha-256=x"] {
+            assert!(!wants_sha256(not), "{not:?}");
+        }
+    }
+}

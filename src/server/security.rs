@@ -1,0 +1,242 @@
+//! Who asks, and from where: the owner cookie, the same-origin rule, and the headers that every answer carries. Must
+//! never know what is asked for.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    Refusal, Server, body,
+    config::Config,
+    owner::{OwnerId, Scope},
+};
+use crate::wire::ErrorCode;
+
+/// Name of the cookie that says whose uploads are whose. Its value is an [`OwnerId`]: 128 random bits, nothing else.
+pub const OWNER_COOKIE: &str = "plimsoll_owner";
+
+/// Whoever sent a request.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Whose uploads this request makes, sees and deletes.
+    pub owner: OwnerId,
+    /// Whether the request came with the cookie. Without it the owner is a new one, told in the answer's cookie.
+    pub known: bool,
+}
+
+impl Visitor {
+    /// Who may read the progress of an upload that this request starts: its owner; or, when nobody can be told apart
+    /// yet, whoever knows its unguessable id.
+    pub fn scope(&self) -> Scope {
+        if self.known { Scope::Owner(self.owner.clone()) } else { Scope::Anyone }
+    }
+
+    /// Whose progress this request may read, besides what is open to anyone who knows the id.
+    pub fn viewer(&self) -> Option<&OwnerId> {
+        self.known.then_some(&self.owner)
+    }
+}
+
+/// Finds out who asks, leaves a [`Visitor`] in the request's extensions, and tells a new visitor its cookie where
+/// that makes sense: with a page, and with an answer to a request that may have stored something.
+pub async fn identify(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
+    let known = cookie(request.headers(), OWNER_COOKIE).and_then(|value| value.parse().ok());
+    let visitor = Visitor { known: known.is_some(), owner: known.unwrap_or_else(OwnerId::random) };
+    let tell = !visitor.known && (!request.method().is_safe() || wants_page(request.headers()));
+    let set_cookie = tell.then(|| {
+        let secure = if OwnOrigin::of(&request, server.config()).is_https { "; Secure" } else { "" };
+        let year_s = 365 * 24 * 3600;
+        format!("{OWNER_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={year_s}{secure}", visitor.owner)
+    });
+    request.extensions_mut().insert(visitor);
+    let mut response = next.run(request).await;
+    if let Some(value) = set_cookie.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    response
+}
+
+/// Refuses requests that change something and come from a page of another site.
+///
+/// `Sec-Fetch-Site` (Fetch Metadata) is believed first; where it is missing (plain HTTP beyond localhost) `Origin`
+/// must name this host. A request with neither comes from no browser that would send the cookie along
+/// (`SameSite=Lax`), and passes.
+pub async fn same_origin(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() || request.method() == Method::OPTIONS {
+        return next.run(request).await;
+    }
+    let origin = request.headers().get(header::ORIGIN);
+    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
+    let allowed = match (site, origin) {
+        (Some(b"same-origin" | b"none"), _) => true,
+        (None, None) => true,
+        (None, Some(origin)) if OwnOrigin::of(&request, server.config()).matches(origin) => true,
+        (_, Some(origin)) => server.config().allows_origin(origin),
+        (Some(_), None) => false,
+    };
+    if allowed {
+        return next.run(request).await;
+    }
+    let refusal = Refusal::new(
+        ErrorCode::ForbiddenOrigin,
+        "This request came from a page of another site, which this server has not been told to accept.",
+    );
+    body::drain_in_background(request.into_body());
+    refusal.into_response()
+}
+
+/// Headers that no answer of ours goes without, unless it has set its own.
+pub async fn harden(request: Request, next: Next) -> Response {
+    const ALWAYS: [(HeaderName, &str); 4] = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    let mut response = next.run(request).await;
+    for (name, value) in ALWAYS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Whether an answer will be looked at by a person: a navigation, not a script's request.
+pub fn wants_page(headers: &HeaderMap) -> bool {
+    if let Some(mode) = headers.get("sec-fetch-mode") {
+        return mode == "navigate";
+    }
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    accept.contains("text/html") && !accept.contains("application/json")
+}
+
+/// The origin that a browser would call this server by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnOrigin {
+    /// Whether the browser speaks TLS, to us or to a trusted proxy.
+    pub is_https: bool,
+    /// Host and port as the browser names them.
+    pub host: String,
+}
+
+impl OwnOrigin {
+    /// The origin of a request. Forwarded headers count only when the peer is one of the trusted proxies.
+    pub fn of(request: &Request, config: &Config) -> Self {
+        let (uri, headers) = (request.uri(), request.headers());
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let forwarded = |name: &str| {
+            let value = peer
+                .filter(|&peer| config.is_trusted_proxy(peer))
+                .and_then(|_| headers.get(name))?
+                .to_str()
+                .ok()?;
+            // Several proxies append: the first is what the browser said to the outermost.
+            value.split(',').next().map(|first| first.trim().to_ascii_lowercase())
+        };
+        let host = forwarded("x-forwarded-host").or_else(|| own_host(uri, headers)).unwrap_or_default();
+        let is_https = forwarded("x-forwarded-proto").is_some_and(|proto| proto == "https");
+        Self { is_https, host }
+    }
+
+    /// Whether an `Origin` header names this origin.
+    pub fn matches(&self, origin: &HeaderValue) -> bool {
+        let Ok(text) = origin.to_str() else { return false };
+        let Some((scheme, host)) = text.split_once("://") else { return false };
+        // Without a trusted proxy that says so we cannot know whether TLS ends before us; the host decides.
+        let port = if scheme == "https" { ":443" } else { ":80" };
+        let bare = |host: &str| host.to_ascii_lowercase().trim_end_matches(port).to_owned();
+        !self.host.is_empty() && bare(host) == bare(&self.host)
+    }
+}
+
+/// One cookie of a request.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|line| line.split(';')).find_map(|pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        (key == name).then_some(value)
+    })
+}
+
+fn own_host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    host.or(uri.authority().map(|authority| authority.as_str())).map(str::to_ascii_lowercase)
+}
+
+/// For handlers that have only the parts of a request.
+pub fn visitor(parts: &Parts) -> Option<Visitor> {
+    parts.extensions.get().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Options {
+        #[command(flatten)]
+        raw: super::super::config::RawConfig,
+    }
+
+    fn config(options: &[&str]) -> Config {
+        let words = ["plimsoll"].iter().chain(options);
+        Config::check(<Options as clap::Parser>::parse_from(words).raw).unwrap()
+    }
+
+    fn request(peer: [u8; 4], headers: &[(&str, &str)]) -> Request {
+        let mut request = Request::new(axum::body::Body::empty());
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().unwrap();
+            request.headers_mut().append(name, value.parse().unwrap());
+        }
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from((peer, 40_000))));
+        request
+    }
+
+    #[test]
+    fn an_origin_is_ours_when_host_and_port_agree() {
+        let check = |host: &str, origin: &'static str| {
+            let own = OwnOrigin { is_https: false, host: host.to_owned() };
+            own.matches(&HeaderValue::from_static(origin))
+        };
+        assert!(check("files.example", "https://files.example"));
+        assert!(check("files.example:3000", "http://files.example:3000"));
+        assert!(check("files.example:443", "https://FILES.example"));
+        assert!(!check("files.example", "https://files.example.evil"));
+        assert!(!check("files.example", "http://files.example:3000"));
+        assert!(!check("files.example", "null"));
+        assert!(!check("", "http://"));
+    }
+
+    #[test]
+    fn forwarded_headers_count_from_a_trusted_proxy_only() {
+        let headers = [("host", "inner:3000"), ("x-forwarded-host", "outer"), ("x-forwarded-proto", "https")];
+        let config = config(&["--trusted-proxy", "127.0.0.1"]);
+        let from_proxy = OwnOrigin::of(&request([127, 0, 0, 1], &headers), &config);
+        assert_eq!(from_proxy, OwnOrigin { is_https: true, host: "outer".to_owned() });
+        let from_afar = OwnOrigin::of(&request([10, 0, 0, 1], &headers), &config);
+        assert_eq!(from_afar, OwnOrigin { is_https: false, host: "inner:3000".to_owned() });
+    }
+
+    #[test]
+    fn one_cookie_is_found_among_many() {
+        let request = request([127, 0, 0, 1], &[("cookie", "a=1; plimsoll_owner=x"), ("cookie", "b=2")]);
+        assert_eq!(cookie(request.headers(), OWNER_COOKIE), Some("x"));
+        assert_eq!(cookie(request.headers(), "b"), Some("2"));
+        assert_eq!(cookie(request.headers(), "owner"), None);
+    }
+
+    #[test]
+    fn a_navigation_wants_a_page_and_a_script_does_not() {
+        let check = |headers: &[(&str, &str)]| wants_page(request([127, 0, 0, 1], headers).headers());
+        assert!(check(&[("sec-fetch-mode", "navigate"), ("accept", "*/*")]));
+        assert!(!check(&[("sec-fetch-mode", "cors"), ("accept", "text/html")]));
+        assert!(check(&[("accept", "text/html,application/xhtml+xml,*/*;q=0.8")]));
+        assert!(!check(&[("accept", "application/json, text/html")]));
+        assert!(!check(&[]));
+    }
+}

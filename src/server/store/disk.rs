@@ -1,0 +1,634 @@
+//! Files in a folder of the local disk. Must never know a name: every path below is made of the data folder's, of
+//! fixed words and of an [`UploadId`], whose grammar holds no dot and no slash (promise 6).
+//!
+//! ```text
+//! <data>/lock                      held while a process uses the folder
+//! <data>/staging/<id>              being received
+//! <data>/files/<ab>/<cd>/<id>      stored; ab and cd are the first letters of the id
+//! <data>/trash/<id>                renamed here, then unlinked: a large file's end takes time
+//! ```
+//!
+//! A stored file is made by fsync of the file, rename, fsync of its folder (and, the first time, of the folders
+//! above), so that it is there whole or not at all after a power loss (promise 11). Blocking calls run on the
+//! runtime's blocking threads, a bounded number of them at once: each thread costs a stack.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, ErrorKind, IoSlice},
+    ops::Range,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use futures_util::stream;
+use rustix::buffer::spare_capacity;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use super::{
+    ByteStream, Durability, Readable, Sealed, Source, StageOptions, Staging, Store, StoreError, hex,
+};
+use crate::wire::UploadId;
+
+/// Reads and writes that run at the same time.
+const MAX_QUICK: usize = 16;
+
+/// Syncs that run at the same time: they take long, and must not keep reads and writes waiting. Several together cost
+/// a journal little more than one.
+const MAX_SLOW: usize = 16;
+
+/// Bytes of a download read at once.
+const READ_SIZE: usize = 256 * 1024;
+
+/// Slices in one `pwritev`: well under every system's IOV_MAX.
+const MAX_SLICES: usize = 256;
+
+const STAGING: &str = "staging";
+const FILES: &str = "files";
+const TRASH: &str = "trash";
+
+/// A store in a folder. Cloning gives another handle to the same store.
+#[derive(Clone, Debug)]
+pub struct DiskStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    /// Forces a file or folder to the medium, or does nothing: what the durability asks for.
+    sync: fn(&File) -> io::Result<()>,
+    /// False from the first failed sync on.
+    healthy: AtomicBool,
+    quick: Semaphore,
+    slow: Semaphore,
+    /// Folders under `files` whose own entry in the folder above is on the medium.
+    durable_folders: Mutex<HashSet<Shard>>,
+    /// Two processes in one folder would sweep each other's files.
+    _lock: File,
+}
+
+/// The letters of a shard folder, one or two levels. Numbers and not paths: there are at most 2^20 of them.
+type Shard = (u16, Option<u16>);
+
+impl DiskStore {
+    /// Opens the store in this folder, and makes the folder when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process has it open.
+    pub async fn open(root: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let sync = match durability {
+            Durability::Full => File::sync_all,
+            Durability::PageCache => |_: &File| Ok(()),
+        };
+        Self::open_with(root.to_owned(), sync).await
+    }
+
+    async fn open_with(root: PathBuf, sync: fn(&File) -> io::Result<()>) -> Result<Self, StoreError> {
+        blocking("opening the data folder", move || {
+            for folder in [STAGING, FILES, TRASH] {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(root.join(folder))?;
+            }
+            let lock = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(root.join("lock"))?;
+            match lock.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(Err(StoreError::InUse)),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            sync(&File::open(&root)?)?;
+            let shared = Shared {
+                root,
+                sync,
+                healthy: AtomicBool::new(true),
+                quick: Semaphore::new(MAX_QUICK),
+                slow: Semaphore::new(MAX_SLOW),
+                durable_folders: Mutex::default(),
+                _lock: lock,
+            };
+            Ok(Ok(Self { shared: Arc::new(shared) }))
+        })
+        .await?
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Shared) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _turn = self.shared.quick.acquire().await;
+        let shared = Arc::clone(&self.shared);
+        blocking(doing, move || work(&shared)).await
+    }
+}
+
+impl Store for DiskStore {
+    type Staging = DiskStaging;
+
+    async fn stage(&self, id: &UploadId, options: StageOptions) -> Result<DiskStaging, StoreError> {
+        let name = id.clone();
+        // The guard exists before the file does anything, so that a caller who goes away leaves none behind.
+        self.run("creating a staged file", move |shared| {
+            if fs::exists(shared.stored(&name))? {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(shared.staged(&name))
+        })
+        .await
+        .map(|file| DiskStaging {
+            shared: Arc::clone(&self.shared),
+            id: id.clone(),
+            len: 0,
+            hasher: options.sha256.then(Sha256::new),
+            state: State::Open(Arc::new(file)),
+        })
+    }
+
+    async fn open(&self, id: &UploadId) -> Result<Readable, StoreError> {
+        let id = id.clone();
+        let opened = self.run("opening a file", move |shared| match File::open(shared.stored(&id)) {
+            Ok(file) => Ok(Some((file.metadata()?.len(), file))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        });
+        match opened.await? {
+            Some((len, file)) => {
+                let reader = DiskReader { shared: Arc::clone(&self.shared), file: Arc::new(file) };
+                Ok(Readable { len, source: Source::Disk(reader) })
+            }
+            None => Err(StoreError::NotFound),
+        }
+    }
+
+    async fn remove(&self, id: &UploadId) -> Result<(), StoreError> {
+        let id = id.clone();
+        let _turn = self.shared.slow.acquire().await;
+        let shared = Arc::clone(&self.shared);
+        blocking("removing a file", move || shared.remove(&id)).await
+    }
+
+    async fn staged(&self) -> Result<Vec<UploadId>, StoreError> {
+        self.run("listing staged files", |shared| ids_in(&shared.root.join(STAGING))).await
+    }
+
+    async fn sweep(&self) -> Result<usize, StoreError> {
+        self.run("emptying the trash", |shared| {
+            let trash = shared.root.join(TRASH);
+            let ids = ids_in(&trash)?;
+            ids.iter().try_for_each(|id| unlink(&trash.join(id.as_str())).map(drop))?;
+            Ok(ids.len())
+        })
+        .await
+    }
+
+    async fn available_space(&self) -> Result<Option<u64>, StoreError> {
+        self.run("asking for the space left", |shared| {
+            let volume = rustix::fs::statvfs(&shared.root)?;
+            Ok(Some(volume.f_bavail.saturating_mul(volume.f_frsize)))
+        })
+        .await
+    }
+
+    fn healthy(&self) -> bool {
+        self.shared.healthy.load(Ordering::Relaxed)
+    }
+}
+
+/// A file on its way to the disk.
+#[derive(Debug)]
+pub struct DiskStaging {
+    shared: Arc<Shared>,
+    id: UploadId,
+    /// Bytes written, and the offset of the next write.
+    len: u64,
+    hasher: Option<Sha256>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Bytes may come. The handle is shared with at most one blocking call.
+    Open(Arc<File>),
+    /// Durable and closed, still staged.
+    Settled,
+    /// A write or a sync has failed, or was abandoned: the file is no longer what `len` and the hash say.
+    Broken,
+    /// Sealed or removed: there is no staged file any more.
+    Over,
+}
+
+impl Staging for DiskStaging {
+    async fn write(&mut self, chunks: Vec<Bytes>) -> Result<(), StoreError> {
+        let State::Open(file) = std::mem::replace(&mut self.state, State::Broken) else {
+            return Err(StoreError::Broken);
+        };
+        let (offset, mut hasher) = (self.len, self.hasher.take());
+        let _turn = self.shared.quick.acquire().await;
+        let written = blocking("writing a staged file", move || {
+            let len = write_all_at(&file, &chunks, offset)?;
+            if let Some(hasher) = &mut hasher {
+                chunks.iter().for_each(|chunk| hasher.update(chunk));
+            }
+            Ok((file, hasher, len))
+        });
+        let (file, hasher, len) = written.await?;
+        self.hasher = hasher;
+        self.len += len;
+        self.state = State::Open(file);
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        let file = match std::mem::replace(&mut self.state, State::Broken) {
+            State::Open(file) => file,
+            State::Settled => {
+                self.state = State::Settled;
+                return Ok(());
+            }
+            State::Broken | State::Over => return Err(StoreError::Broken),
+        };
+        let _turn = self.shared.slow.acquire().await;
+        let (shared, len) = (Arc::clone(&self.shared), self.len);
+        blocking("syncing a staged file", move || {
+            shared.force(&file)?;
+            match file.metadata()?.len() {
+                found if found == len => Ok(()),
+                found => Err(io::Error::other(format!("{len} bytes were written and {found} are there"))),
+            }
+        })
+        .await?;
+        self.state = State::Settled;
+        Ok(())
+    }
+
+    async fn seal(mut self) -> Result<Sealed, StoreError> {
+        self.settle().await?;
+        let _turn = self.shared.slow.acquire().await;
+        let (shared, id) = (Arc::clone(&self.shared), self.id.clone());
+        blocking("storing a file", move || shared.publish(&id)).await?;
+        self.state = State::Over;
+        Ok(Sealed { size: self.len, sha256: self.hasher.take().map(|hasher| hex(&hasher.finalize())) })
+    }
+
+    async fn discard(mut self) {
+        let _turn = self.shared.quick.acquire().await;
+        self.state = State::Over;
+        let (shared, id) = (Arc::clone(&self.shared), self.id.clone());
+        let removed = blocking("discarding a staged file", move || unlink(&shared.staged(&id))).await;
+        if let Err(error) = removed {
+            tracing::warn!(id = %self.id, error = &error as &dyn std::error::Error, "a staged file stays behind");
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl Drop for DiskStaging {
+    fn drop(&mut self) {
+        if matches!(self.state, State::Over) {
+            return;
+        }
+        // Only tasks that were torn come here; everyone else discards. A write that is still running on a blocking
+        // thread writes to a file without a name, and its space goes with its handle.
+        if let Err(error) = unlink(&self.shared.staged(&self.id)) {
+            tracing::warn!(id = %self.id, %error, "a staged file stays behind");
+        }
+    }
+}
+
+impl Shared {
+    fn staged(&self, id: &UploadId) -> PathBuf {
+        self.root.join(STAGING).join(id.as_str())
+    }
+
+    fn stored(&self, id: &UploadId) -> PathBuf {
+        let [_, _, folder] = self.folders(id);
+        folder.join(id.as_str())
+    }
+
+    /// The folders that lead to a stored file: `files`, `files/ab`, `files/ab/cd`.
+    fn folders(&self, id: &UploadId) -> [PathBuf; 3] {
+        let files = self.root.join(FILES);
+        let first = files.join(&id.as_str()[..2]);
+        let second = first.join(&id.as_str()[2..4]);
+        [files, first, second]
+    }
+
+    /// Forces a file or folder to the medium, once: after a failure the kernel may have dropped the pages and call
+    /// the next sync a success, so a failure is final and the volume is not to be trusted.
+    fn force(&self, file: &File) -> io::Result<()> {
+        (self.sync)(file).inspect_err(|error| {
+            self.healthy.store(false, Ordering::Relaxed);
+            tracing::error!(%error, "the volume failed to make a file durable");
+        })
+    }
+
+    fn force_folder(&self, folder: &Path) -> io::Result<()> {
+        self.force(&File::open(folder)?)
+    }
+
+    /// Staged to stored. On failure there is no such file, neither here nor there.
+    fn publish(&self, id: &UploadId) -> io::Result<()> {
+        let stored = self.stored(id);
+        let published = self.make_folders(id).and_then(|folder| {
+            // Two ids cannot meet by chance; but a file once stored is never written over (promise 11).
+            if fs::exists(&stored)? {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(self.staged(id), &stored)?;
+            self.force_folder(&folder).inspect_err(|_| {
+                if let Err(error) = unlink(&stored) {
+                    tracing::error!(%id, %error, "a file that failed to be stored stays behind");
+                }
+            })
+        });
+        if published.is_err() {
+            unlink(&self.staged(id)).ok();
+        }
+        published
+    }
+
+    /// Makes sure that the folder of a stored file is there and that its name is on the medium.
+    fn make_folders(&self, id: &UploadId) -> io::Result<PathBuf> {
+        let [files, first, second] = self.folders(id);
+        let letters = id.as_str().as_bytes();
+        let outer = u16::from_be_bytes([letters[0], letters[1]]);
+        let inner = u16::from_be_bytes([letters[2], letters[3]]);
+        for (shard, above, folder) in
+            [((outer, None), &files, &first), ((outer, Some(inner)), &first, &second)]
+        {
+            if self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner).contains(&shard) {
+                continue;
+            }
+            // Another task may have made it and not yet have synced it, so whoever comes first syncs as well.
+            match fs::DirBuilder::new().mode(0o700).create(folder) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                _ => self.force_folder(above)?,
+            }
+            self.durable_folders.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
+        }
+        Ok(second)
+    }
+
+    fn remove(&self, id: &UploadId) -> io::Result<()> {
+        unlink(&self.staged(id))?;
+        let [_, _, folder] = self.folders(id);
+        let trash = self.root.join(TRASH).join(id.as_str());
+        match fs::rename(self.stored(id), &trash) {
+            Ok(()) => self.force_folder(&folder)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        // Also when there was nothing to rename: an earlier call may have come as far as the trash.
+        unlink(&trash).map(drop)
+    }
+}
+
+/// Runs blocking work on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| StoreError::io(doing, error)),
+        Err(torn) => Err(StoreError::io(doing, io::Error::other(torn))),
+    }
+}
+
+/// Writes all of it at this offset, with as few calls as the system allows; tells how many bytes that were.
+fn write_all_at(file: &File, chunks: &[Bytes], offset: u64) -> io::Result<u64> {
+    let mut at = offset;
+    for group in chunks.chunks(MAX_SLICES) {
+        let mut slices: Vec<IoSlice<'_>> =
+            group.iter().filter(|chunk| !chunk.is_empty()).map(|chunk| IoSlice::new(chunk)).collect();
+        let mut rest = slices.as_mut_slice();
+        while !rest.is_empty() {
+            match rustix::io::pwritev(file, rest, at) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    at += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(at - offset)
+}
+
+/// A stored file being read.
+#[derive(Debug)]
+pub(super) struct DiskReader {
+    shared: Arc<Shared>,
+    file: Arc<File>,
+}
+
+impl DiskReader {
+    /// The bytes of `range`, read on blocking threads straight into the buffers that are handed out.
+    pub(super) fn stream(self, range: Range<u64>) -> ByteStream {
+        Box::pin(stream::try_unfold((self, range), |(reader, range)| async move {
+            if range.is_empty() {
+                return Ok(None);
+            }
+            let (file, at) = (Arc::clone(&reader.file), range.start);
+            let want = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(READ_SIZE);
+            let turn = reader.shared.quick.acquire().await;
+            let read = tokio::task::spawn_blocking(move || read_at(&file, at, want));
+            let piece = read.await.map_err(io::Error::other)??;
+            drop(turn);
+            let next = at + piece.len() as u64..range.end;
+            Ok(Some((piece, (reader, next))))
+        }))
+    }
+}
+
+fn read_at(file: &File, at: u64, want: usize) -> io::Result<Bytes> {
+    let mut buffer = Vec::with_capacity(want);
+    loop {
+        match rustix::io::pread(file, spare_capacity(&mut buffer), at) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {
+                buffer.truncate(want);
+                return Ok(buffer.into());
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Unlinks a file; tells whether there was one.
+fn unlink(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The ids among the names in a folder. What is no id is not ours, and is left alone.
+fn ids_in(folder: &Path) -> io::Result<Vec<UploadId>> {
+    let mut ids = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        ids.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
+    }
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::store::conformance;
+
+    fn id(number: u8) -> UploadId {
+        UploadId::from_bits([number; 16])
+    }
+
+    /// Every file and folder below, relative, sorted; without the lock.
+    fn tree(root: &Path) -> Vec<String> {
+        fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, root, found);
+                } else if path.file_name().unwrap() != "lock" {
+                    found.push(path.strip_prefix(root).unwrap().display().to_string());
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(root, root, &mut found);
+        found.sort();
+        found
+    }
+
+    async fn store_file(
+        store: &DiskStore,
+        id: &UploadId,
+        bytes: &'static [u8],
+    ) -> Result<Sealed, StoreError> {
+        let mut staging = store.stage(id, StageOptions { sha256: true }).await?;
+        staging.write(vec![Bytes::from_static(bytes)]).await?;
+        staging.seal().await
+    }
+
+    #[tokio::test]
+    async fn conforms_with_either_durability() {
+        for durability in [Durability::Full, Durability::PageCache] {
+            let root = tempfile::tempdir().unwrap();
+            conformance::check(&DiskStore::open(root.path(), durability).await.unwrap()).await;
+            assert_eq!(tree(root.path()), [""; 0], "{durability}");
+        }
+    }
+
+    #[tokio::test]
+    async fn files_lie_where_the_layout_says() {
+        let root = tempfile::tempdir().unwrap();
+        let store = DiskStore::open(root.path(), Durability::Full).await.unwrap();
+        let staging = store.stage(&id(1), StageOptions::default()).await.unwrap();
+        assert_eq!(tree(root.path()), [format!("staging/{}", id(1))]);
+        staging.seal().await.unwrap();
+        assert_eq!(tree(root.path()), [format!("files/ae/aq/{}", id(1))]);
+        store.remove(&id(1)).await.unwrap();
+        assert_eq!(tree(root.path()), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_failed_sync_is_final_and_marks_the_volume() {
+        use std::sync::atomic::AtomicUsize;
+        static SYNCS_LEFT: AtomicUsize = AtomicUsize::new(0);
+        static FAILURES: AtomicUsize = AtomicUsize::new(0);
+        fn failing(_: &File) -> io::Result<()> {
+            let left =
+                SYNCS_LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            left.map(drop).map_err(|_| {
+                FAILURES.fetch_add(1, Ordering::SeqCst);
+                io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())
+            })
+        }
+        // The first sync is that of the data folder; then come the file, two folders above, the folder of the file.
+        for good in 1..=4 {
+            let root = tempfile::tempdir().unwrap();
+            SYNCS_LEFT.store(good, Ordering::SeqCst);
+            FAILURES.store(0, Ordering::SeqCst);
+            let store = DiskStore::open_with(root.path().to_owned(), failing).await.unwrap();
+            assert!(store.healthy());
+            let sealed = store_file(&store, &id(1), b"never safe").await;
+            assert!(matches!(sealed, Err(StoreError::Io { .. })), "after {good}: {sealed:?}");
+            assert_eq!(FAILURES.load(Ordering::SeqCst), 1, "after {good}: tried again");
+            assert!(!store.healthy());
+            assert_eq!(tree(root.path()), [""; 0], "after {good}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_is_found_and_swept() {
+        let root = tempfile::tempdir().unwrap();
+        let store = DiskStore::open(root.path(), Durability::Full).await.unwrap();
+        store_file(&store, &id(3), b"whole").await.unwrap();
+        drop(store);
+        fs::write(root.path().join(STAGING).join(id(1).as_str()), "half").unwrap();
+        fs::write(root.path().join(TRASH).join(id(2).as_str()), "deleted").unwrap();
+        fs::write(root.path().join(STAGING).join("README"), "not ours").unwrap();
+
+        let store = DiskStore::open(root.path(), Durability::Full).await.unwrap();
+        assert_eq!(store.staged().await.unwrap(), [id(1)]);
+        store.remove(&id(1)).await.unwrap();
+        assert_eq!(store.sweep().await.unwrap(), 1);
+        assert_eq!(tree(root.path()), [format!("files/am/bq/{}", id(3)), "staging/README".to_owned()]);
+        assert_eq!(store.open(&id(3)).await.unwrap().len(), 5);
+    }
+
+    #[tokio::test]
+    async fn one_process_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let first = DiskStore::open(root.path(), Durability::PageCache).await.unwrap();
+        let second = DiskStore::open(root.path(), Durability::PageCache).await;
+        assert!(matches!(second, Err(StoreError::InUse)));
+        drop(first);
+        DiskStore::open(root.path(), Durability::PageCache).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_removal_that_got_stuck_in_the_trash_is_finished() {
+        let root = tempfile::tempdir().unwrap();
+        let store = DiskStore::open(root.path(), Durability::Full).await.unwrap();
+        fs::write(root.path().join(TRASH).join(id(9).as_str()), "half removed").unwrap();
+        store.remove(&id(9)).await.unwrap();
+        assert_eq!(tree(root.path()), [""; 0]);
+    }
+
+    #[test]
+    fn more_slices_than_one_call_takes() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let chunks: Vec<Bytes> = (0..3 * MAX_SLICES).map(|i| Bytes::from(vec![i as u8; i % 5])).collect();
+        let whole = chunks.concat();
+        assert_eq!(write_all_at(file.as_file(), &chunks, 7).unwrap(), whole.len() as u64);
+        assert_eq!(fs::read(file.path()).unwrap()[7..], whole);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_shrinks_while_it_is_read_is_an_error() {
+        use futures_util::TryStreamExt as _;
+        let root = tempfile::tempdir().unwrap();
+        let store = DiskStore::open(root.path(), Durability::PageCache).await.unwrap();
+        store_file(&store, &id(1), b"123456").await.unwrap();
+        let opened = store.open(&id(1)).await.unwrap();
+        OpenOptions::new().write(true).open(store.shared.stored(&id(1))).unwrap().set_len(5).unwrap();
+        let read: io::Result<Vec<Bytes>> = opened.stream(0..6).try_collect().await;
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+}

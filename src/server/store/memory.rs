@@ -1,0 +1,244 @@
+//! Files in memory, with a bound: for tests and for servers that keep nothing. Must never know a path.
+
+use std::{
+    collections::HashMap,
+    io,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use sha2::{Digest, Sha256};
+
+use super::{ByteStream, Readable, Sealed, Source, StageOptions, Staging, Store, StoreError, hex};
+use crate::wire::UploadId;
+
+/// A store in memory. Cloning gives another handle to the same store.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Bytes that fit.
+    capacity: u64,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// Never more than the capacity: the lengths of all files, staged and stored.
+    used: u64,
+    files: HashMap<UploadId, Entry>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    /// Its bytes are in the staging; here is only how many there are.
+    Staged(u64),
+    Stored(Bytes),
+}
+
+impl MemoryStore {
+    /// An empty store for this many bytes.
+    pub fn new(capacity: u64) -> Self {
+        Self { shared: Arc::new(Shared { capacity, held: Mutex::default() }) }
+    }
+}
+
+impl Shared {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Every change below is whole before anything can panic.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn remove(&mut self, id: &UploadId) {
+        self.used -= match self.files.remove(id) {
+            Some(Entry::Staged(len)) => len,
+            Some(Entry::Stored(bytes)) => bytes.len() as u64,
+            None => 0,
+        };
+    }
+}
+
+impl Store for MemoryStore {
+    type Staging = MemoryStaging;
+
+    async fn stage(&self, id: &UploadId, options: StageOptions) -> Result<MemoryStaging, StoreError> {
+        let mut held = self.shared.held();
+        if held.files.contains_key(id) {
+            return Err(StoreError::Exists);
+        }
+        held.files.insert(id.clone(), Entry::Staged(0));
+        Ok(MemoryStaging {
+            shared: Arc::clone(&self.shared),
+            id: id.clone(),
+            bytes: BytesMut::new(),
+            hasher: options.sha256.then(Sha256::new),
+            state: State::Open,
+        })
+    }
+
+    async fn open(&self, id: &UploadId) -> Result<Readable, StoreError> {
+        match self.shared.held().files.get(id) {
+            Some(Entry::Stored(bytes)) => {
+                Ok(Readable { len: bytes.len() as u64, source: Source::Memory(bytes.clone()) })
+            }
+            _ => Err(StoreError::NotFound),
+        }
+    }
+
+    async fn remove(&self, id: &UploadId) -> Result<(), StoreError> {
+        self.shared.held().remove(id);
+        Ok(())
+    }
+
+    async fn staged(&self) -> Result<Vec<UploadId>, StoreError> {
+        let held = self.shared.held();
+        let staged = held.files.iter().filter(|(_, entry)| matches!(entry, Entry::Staged(_)));
+        Ok(staged.map(|(id, _)| id.clone()).collect())
+    }
+
+    async fn sweep(&self) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
+    async fn available_space(&self) -> Result<Option<u64>, StoreError> {
+        Ok(Some(self.shared.capacity - self.shared.held().used))
+    }
+
+    fn healthy(&self) -> bool {
+        true
+    }
+}
+
+/// A file on its way into memory.
+#[derive(Debug)]
+pub struct MemoryStaging {
+    shared: Arc<Shared>,
+    id: UploadId,
+    bytes: BytesMut,
+    hasher: Option<Sha256>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Settled,
+    Broken,
+    /// Sealed: what the id names is no longer ours to remove.
+    Over,
+}
+
+impl Staging for MemoryStaging {
+    async fn write(&mut self, chunks: Vec<Bytes>) -> Result<(), StoreError> {
+        if self.state != State::Open {
+            self.state = State::Broken;
+            return Err(StoreError::Broken);
+        }
+        let more: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        {
+            let mut held = self.shared.held();
+            let fits = self.shared.capacity - held.used >= more;
+            match held.files.get_mut(&self.id) {
+                Some(Entry::Staged(len)) if fits => *len += more,
+                Some(Entry::Staged(_)) => {
+                    self.state = State::Broken;
+                    return Err(StoreError::OutOfSpace);
+                }
+                _ => {
+                    self.state = State::Broken;
+                    return Err(StoreError::NotFound);
+                }
+            }
+            held.used += more;
+        }
+        // Copied, because a small slice may keep a large network buffer alive.
+        for chunk in &chunks {
+            self.bytes.extend_from_slice(chunk);
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(chunk);
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        match self.state {
+            State::Open | State::Settled => {
+                self.state = State::Settled;
+                Ok(())
+            }
+            State::Broken | State::Over => Err(StoreError::Broken),
+        }
+    }
+
+    async fn seal(mut self) -> Result<Sealed, StoreError> {
+        self.settle().await?;
+        let bytes = std::mem::take(&mut self.bytes).freeze();
+        let sealed = Sealed {
+            size: bytes.len() as u64,
+            sha256: self.hasher.take().map(|hasher| hex(&hasher.finalize())),
+        };
+        match self.shared.held().files.get_mut(&self.id) {
+            Some(entry @ Entry::Staged(_)) => *entry = Entry::Stored(bytes),
+            _ => return Err(StoreError::NotFound),
+        }
+        self.state = State::Over;
+        Ok(sealed)
+    }
+
+    async fn discard(self) {
+        drop(self);
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+impl Drop for MemoryStaging {
+    fn drop(&mut self) {
+        if self.state != State::Over {
+            self.shared.held().remove(&self.id);
+        }
+    }
+}
+
+/// The bytes of `range`, in one piece: they are in memory anyway.
+pub(super) fn stream(bytes: &Bytes, range: Range<u64>) -> ByteStream {
+    let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+    let piece = bytes.slice(at(range.start)..at(range.end).max(at(range.start)));
+    let pieces = (!piece.is_empty()).then_some(Ok::<_, io::Error>(piece));
+    Box::pin(stream::iter(pieces))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::store::conformance;
+
+    #[tokio::test]
+    async fn conforms() {
+        conformance::check(&MemoryStore::new(64 << 20)).await;
+    }
+
+    #[tokio::test]
+    async fn the_bound_holds_and_space_comes_back() {
+        let store = MemoryStore::new(10);
+        let (one, two) = (UploadId::from_bits([1; 16]), UploadId::from_bits([2; 16]));
+        let mut first = store.stage(&one, StageOptions::default()).await.unwrap();
+        first.write(vec![Bytes::from_static(b"12345678")]).await.unwrap();
+        let mut second = store.stage(&two, StageOptions::default()).await.unwrap();
+        let full = second.write(vec![Bytes::from_static(b"123")]).await;
+        assert!(matches!(full, Err(StoreError::OutOfSpace)));
+        assert!(matches!(second.seal().await, Err(StoreError::Broken)));
+        first.discard().await;
+        assert_eq!(store.available_space().await.unwrap(), Some(10));
+    }
+}

@@ -1,0 +1,358 @@
+//! Where the bytes of files live. A `Store` keeps a file in two places in turn: *staged* while it is being
+//! received, *stored* once it is whole. Must never know names, owners or requests: a file here is an id and bytes.
+
+mod disk;
+mod memory;
+
+#[cfg(test)]
+mod conformance;
+
+use std::{fmt, io, ops::Range, pin::Pin, str::FromStr};
+
+use bytes::Bytes;
+use futures_util::Stream;
+
+pub use disk::{DiskStaging, DiskStore};
+pub use memory::{MemoryStaging, MemoryStore};
+
+use super::Refusal;
+use crate::wire::{ErrorCode, UploadId};
+
+/// The bytes of a stored file, piece by piece.
+pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// A place for files. Every backend passes one suite, `conformance.rs`.
+///
+/// Methods take `&self` and may be called from many tasks at once. Two calls for one id at the same time are the
+/// caller's mistake, but neither may do more harm than an error.
+pub trait Store: Send + Sync {
+    /// A file on its way in.
+    type Staging: Staging;
+
+    /// Begins a file, empty, hidden from `open`.
+    ///
+    /// *Success*: bytes may be written. *Failure*: nothing was begun; [`StoreError::Exists`] when the id is staged
+    /// or stored already, and what it names is untouched. *Dropped*: as for a dropped [`Staging`].
+    fn stage(
+        &self,
+        id: &UploadId,
+        options: StageOptions,
+    ) -> impl Future<Output = Result<Self::Staging, StoreError>> + Send;
+
+    /// Opens a stored file for reading. What was opened can be read to its end even when it is removed meanwhile.
+    ///
+    /// *Failure*: [`StoreError::NotFound`] for an id that is not stored, staged ones included.
+    fn open(&self, id: &UploadId) -> impl Future<Output = Result<Readable, StoreError>> + Send;
+
+    /// Removes a file, staged or stored, and its space. Idempotent: an id that is not there is removed already.
+    ///
+    /// *Success*: it is gone, and stays gone after a power loss when the store is durable. *Failure*: it may be
+    /// there or not; try again. *Dropped*: as for failure.
+    fn remove(&self, id: &UploadId) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The ids of everything staged. At start-up these are what a crash has left.
+    fn staged(&self) -> impl Future<Output = Result<Vec<UploadId>, StoreError>> + Send;
+
+    /// Finishes the removals that a crash has interrupted; tells how many there were.
+    fn sweep(&self) -> impl Future<Output = Result<usize, StoreError>> + Send;
+
+    /// Bytes that can still be written, if the store can tell.
+    fn available_space(&self) -> impl Future<Output = Result<Option<u64>, StoreError>> + Send;
+
+    /// False once the store has failed to make something durable: what the machine holds in memory and what is on
+    /// the medium may differ from then on, until an operator has looked.
+    fn healthy(&self) -> bool;
+}
+
+/// A file on its way in: written from its beginning to its end, then sealed or discarded.
+///
+/// *Dropped* without either: removed, as if discarded, in the calling thread.
+pub trait Staging: Send {
+    /// Appends these chunks.
+    ///
+    /// *Success*: they count in `len`. *Failure or dropped*: nobody knows how much was written; nothing but
+    /// `discard` and drop makes sense any more, and everything else fails.
+    fn write(&mut self, chunks: Vec<Bytes>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Makes what was written durable and lets go of open handles, without showing the file. No write may follow.
+    /// A failure is final: it is never tried again, because a second try may succeed without the bytes being safe.
+    fn settle(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Settles if that was not done, then turns the staged file into a stored one, in one step that cannot be seen
+    /// half done.
+    ///
+    /// *Success*: `open` finds it, and a durable store finds it after a power loss. *Failure*: neither staged nor
+    /// stored. *Dropped*: either staged and swept at the next start, or stored: remove it.
+    fn seal(self) -> impl Future<Output = Result<Sealed, StoreError>> + Send;
+
+    /// Removes it, and its space. A failure is logged; the next start sweeps what is left.
+    fn discard(self) -> impl Future<Output = ()> + Send;
+
+    /// Bytes written so far.
+    fn len(&self) -> u64;
+
+    /// Whether nothing was written yet.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What to do while a file is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageOptions {
+    /// Compute the SHA-256 of the bytes on their way.
+    pub sha256: bool,
+}
+
+/// A file that is whole and stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Bytes.
+    pub size: u64,
+    /// The SHA-256 of the bytes in lower-case hexadecimal, when it was asked for.
+    pub sha256: Option<String>,
+}
+
+/// A stored file, opened.
+#[derive(Debug)]
+pub struct Readable {
+    len: u64,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Disk(disk::DiskReader),
+    Memory(Bytes),
+}
+
+impl Readable {
+    /// Bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether the file has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes of `range`, which is cut to the file's length. The stream fails, and does not just end, when the
+    /// file turns out shorter.
+    pub fn stream(self, range: Range<u64>) -> ByteStream {
+        let range = range.start.min(self.len)..range.end.min(self.len);
+        match self.source {
+            Source::Disk(reader) => reader.stream(range),
+            Source::Memory(bytes) => memory::stream(&bytes, range),
+        }
+    }
+}
+
+/// Whether a file is forced to the medium before it counts as stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Yes: it survives power loss.
+    #[default]
+    Full,
+    /// No: it survives the death of the process, not that of the machine.
+    PageCache,
+}
+
+impl Durability {
+    /// As options spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::PageCache => "page-cache",
+        }
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Durability {
+    type Err = UnknownDurability;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Full, Self::PageCache]
+            .into_iter()
+            .find(|known| known.as_str() == text)
+            .ok_or(UnknownDurability)
+    }
+}
+
+/// A durability that there is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the durability is `full` or `page-cache`")]
+pub struct UnknownDurability;
+
+/// Why a store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The medium, the quota or the store's own bound is used up.
+    #[error("no space left in the store")]
+    OutOfSpace,
+    /// The id is not stored.
+    #[error("no such file in the store")]
+    NotFound,
+    /// The id is taken.
+    #[error("the id is in use in the store")]
+    Exists,
+    /// Another process uses the same folder.
+    #[error("the data folder is in use by another process")]
+    InUse,
+    /// A staging whose last write did not end, or that was settled, was written or sealed.
+    #[error("the staged file is in no state for this")]
+    Broken,
+    /// Everything else.
+    #[error("{doing} failed")]
+    Io {
+        /// What the store was doing.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// Sorts what the system said.
+    fn io(doing: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::OutOfSpace,
+            io::ErrorKind::AlreadyExists => Self::Exists,
+            _ => Self::Io { doing, source },
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let (code, message) = match &error {
+            StoreError::OutOfSpace => (ErrorCode::OutOfSpace, "The server has no space left for this file."),
+            StoreError::NotFound => (ErrorCode::NotFound, "There is no such file."),
+            StoreError::Exists | StoreError::InUse | StoreError::Broken | StoreError::Io { .. } => {
+                (ErrorCode::StorageFailed, "The server could not store the file.")
+            }
+        };
+        Refusal::new(code, message).caused_by(error)
+    }
+}
+
+/// The store that the configuration chose. Cloning gives another handle to the same store.
+#[derive(Clone, Debug)]
+pub enum AnyStore {
+    /// A folder.
+    Disk(DiskStore),
+    /// Memory: for tests, and for servers that hand on and keep nothing.
+    Memory(MemoryStore),
+}
+
+/// The staging of [`AnyStore`].
+#[derive(Debug)]
+pub enum AnyStaging {
+    /// In a folder.
+    Disk(DiskStaging),
+    /// In memory.
+    Memory(MemoryStaging),
+}
+
+macro_rules! each {
+    ($self:expr, $inner:ident => $call:expr) => {
+        match $self {
+            Self::Disk($inner) => $call,
+            Self::Memory($inner) => $call,
+        }
+    };
+}
+
+impl Store for AnyStore {
+    type Staging = AnyStaging;
+
+    async fn stage(&self, id: &UploadId, options: StageOptions) -> Result<AnyStaging, StoreError> {
+        match self {
+            Self::Disk(store) => store.stage(id, options).await.map(AnyStaging::Disk),
+            Self::Memory(store) => store.stage(id, options).await.map(AnyStaging::Memory),
+        }
+    }
+
+    async fn open(&self, id: &UploadId) -> Result<Readable, StoreError> {
+        each!(self, store => store.open(id).await)
+    }
+
+    async fn remove(&self, id: &UploadId) -> Result<(), StoreError> {
+        each!(self, store => store.remove(id).await)
+    }
+
+    async fn staged(&self) -> Result<Vec<UploadId>, StoreError> {
+        each!(self, store => store.staged().await)
+    }
+
+    async fn sweep(&self) -> Result<usize, StoreError> {
+        each!(self, store => store.sweep().await)
+    }
+
+    async fn available_space(&self) -> Result<Option<u64>, StoreError> {
+        each!(self, store => store.available_space().await)
+    }
+
+    fn healthy(&self) -> bool {
+        each!(self, store => store.healthy())
+    }
+}
+
+impl Staging for AnyStaging {
+    async fn write(&mut self, chunks: Vec<Bytes>) -> Result<(), StoreError> {
+        each!(self, staging => staging.write(chunks).await)
+    }
+
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        each!(self, staging => staging.settle().await)
+    }
+
+    async fn seal(self) -> Result<Sealed, StoreError> {
+        each!(self, staging => staging.seal().await)
+    }
+
+    async fn discard(self) {
+        each!(self, staging => staging.discard().await)
+    }
+
+    fn len(&self) -> u64 {
+        each!(self, staging => staging.len())
+    }
+}
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durability_is_read_as_it_is_written() {
+        for durability in [Durability::Full, Durability::PageCache] {
+            assert_eq!(durability.to_string().parse(), Ok(durability));
+        }
+        assert_eq!("Full".parse::<Durability>(), Err(UnknownDurability));
+    }
+
+    #[test]
+    fn a_full_disk_and_a_used_up_quota_are_told_from_other_faults() {
+        let code =
+            |errno: i32| Refusal::from(StoreError::io("writing", io::Error::from_raw_os_error(errno))).code();
+        assert_eq!(code(rustix::io::Errno::NOSPC.raw_os_error()), ErrorCode::OutOfSpace);
+        assert_eq!(code(rustix::io::Errno::DQUOT.raw_os_error()), ErrorCode::OutOfSpace);
+        assert_eq!(code(rustix::io::Errno::IO.raw_os_error()), ErrorCode::StorageFailed);
+    }
+}
