@@ -1,0 +1,26 @@
+//! Time and chance as the browser has them. Must never be asked by the queue itself: both are its arguments.
+
+use std::cell::OnceCell;
+
+use web_sys::{Performance, window};
+
+/// Milliseconds since the page began, never going back, whatever happens to the wall clock.
+pub(super) fn now_ms() -> u64 {
+    thread_local! {
+        static CLOCK: OnceCell<Option<Performance>> = const { OnceCell::new() };
+    }
+    CLOCK.with(|clock| {
+        let clock = clock.get_or_init(|| window().and_then(|window| window.performance()));
+        clock.as_ref().map_or(0, |clock| clock.now() as u64)
+    })
+}
+
+/// Sixteen unguessable bytes. Where a browser has no source of chance they are all zero, and the server refuses the
+/// second upload under that id.
+pub(super) fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    if let Some(crypto) = window().and_then(|window| window.crypto().ok()) {
+        let _ = crypto.get_random_values_with_u8_array(&mut bytes);
+    }
+    bytes
+}

@@ -1,0 +1,37 @@
+//! Keeps the keyboard's place when the element that had it goes away. Must never move a focus that is not lost.
+
+use gloo_timers::callback::Timeout;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement};
+
+/// After the page has settled: when nothing has the focus, gives it to the first button of the row at this place
+/// among `rows`, or of the last row, or else to `fallback`. Dropping the guard cancels it.
+pub(super) fn keep(root: Element, rows: &'static str, index: usize, fallback: &'static str) -> Timeout {
+    Timeout::new(0, move || {
+        if is_lost(&root) {
+            let target = row(&root, rows, index)
+                .and_then(|row| first(&row, "button:not([hidden])"))
+                .or_else(|| first(&root, fallback));
+            if let Some(target) = target {
+                let _ = target.focus();
+            }
+        }
+    })
+}
+
+fn is_lost(root: &Element) -> bool {
+    let Some(document) = root.owner_document() else { return false };
+    document
+        .active_element()
+        .is_none_or(|active| active.tag_name() == "BODY" || active.has_attribute("hidden"))
+}
+
+fn row(root: &Element, rows: &str, index: usize) -> Option<Element> {
+    let rows = root.query_selector_all(rows).ok()?;
+    let last = rows.length().checked_sub(1)?;
+    rows.item(last.min(index as u32))?.dyn_into().ok()
+}
+
+fn first(root: &Element, selector: &str) -> Option<HtmlElement> {
+    root.query_selector(selector).ok()??.dyn_into().ok()
+}

@@ -1,0 +1,426 @@
+//! The pipes: what a browser does for the queue. Requests, timers, files, and the page's own events, each in a guard
+//! that undoes it when dropped. Must never know a view, a word or a rule: it carries out commands and reports events.
+
+mod clock;
+mod files;
+mod focus;
+mod json;
+mod xhr;
+
+use std::{
+    cell::RefCell,
+    rc::{Rc, Weak},
+};
+
+use gloo_events::{EventListener, EventListenerOptions};
+use gloo_timers::callback::{Interval, Timeout};
+use send_wrapper::SendWrapper;
+use wasm_bindgen::JsCast;
+use web_sys::{
+    ClipboardEvent, DataTransfer, DragEvent, EventTarget, FormData, HtmlFormElement, HtmlInputElement, Node,
+    window,
+};
+
+use crate::{
+    engine::{
+        command::{self, Command, Timer},
+        event::{Event, FileId, RequestId},
+    },
+    wire::{ErrorBody, ErrorCode, Options, ProgressId, Receipt, UploadId, headers},
+};
+
+use files::{Dropped, Files, Picked};
+use xhr::{Outcome, Request, Sent};
+
+/// Carries out the commands of one queue. Dropping it aborts its requests, clears its timers and removes its
+/// listeners; no event follows. A browser has one thread, so the wrapper only satisfies the framework's types.
+pub(crate) struct Runtime(SendWrapper<Rc<Inner>>);
+
+impl Runtime {
+    /// A runtime that reports to `deliver`, which may be called while a command is being carried out.
+    pub(crate) fn new(options: &Options, deliver: impl Fn(Event) + 'static) -> Self {
+        Self(SendWrapper::new(Rc::new(Inner {
+            deliver: Box::new(deliver),
+            action: options.action.clone(),
+            field: options.field.clone(),
+            progress: options.progress.clone(),
+            form: RefCell::new(None),
+            files: Files::default(),
+            uploads: RefCell::default(),
+            polls: RefCell::default(),
+            timers: RefCell::default(),
+            listeners: RefCell::default(),
+            ticker: RefCell::new(None),
+            later: RefCell::new(None),
+        })))
+    }
+
+    /// Milliseconds on a clock that never goes back.
+    pub(crate) fn now_ms(&self) -> u64 {
+        clock::now_ms()
+    }
+
+    /// Calls back once the page has settled: when what is being built or brought to life is in its place.
+    pub(crate) fn settled(&self, then: impl FnOnce() + 'static) {
+        self.0.later.replace(Some(Timeout::new(0, then)));
+    }
+
+    /// Begins to listen to the page around this form, and takes the files that were picked before it came alive.
+    pub(crate) fn attach(&self, form: &HtmlFormElement) {
+        self.0.form.replace(Some(form.clone()));
+        self.0.listeners.replace(page_listeners(&self.0));
+        self.picked();
+    }
+
+    /// Takes what the form's file input holds, and empties it so that the same file can be picked again.
+    pub(crate) fn picked(&self) {
+        let Some(input) = self.0.input() else { return };
+        let files = input.files().map(|list| files::each(&list)).unwrap_or_default();
+        input.set_value("");
+        self.0.add(Dropped { files, folders: Vec::new() });
+    }
+
+    /// Something is dragged over the drop zone: whether it is files, which may then be dropped.
+    pub(crate) fn dragged(&self, event: &DragEvent) -> bool {
+        let takes = event.data_transfer().is_some_and(|data| files::carries_files(&data));
+        if takes {
+            event.prevent_default();
+        }
+        takes
+    }
+
+    /// Whether a drag that leaves an element stays inside the drop zone. Containment, not counting: counters go
+    /// wrong with every element that is added or removed on the way.
+    pub(crate) fn still_inside(&self, event: &DragEvent) -> bool {
+        let zone = event.current_target().and_then(|zone| zone.dyn_into::<Node>().ok());
+        let entered = event.related_target().and_then(|entered| entered.dyn_into::<Node>().ok());
+        zone.is_some_and(|zone| zone.contains(entered.as_ref()))
+    }
+
+    /// Takes what was dropped.
+    pub(crate) fn dropped(&self, event: &DragEvent) {
+        self.0.add_from(event, event.data_transfer());
+    }
+
+    /// After the page has settled: when the focus was lost with what had it, gives it to the row at this place or the
+    /// one that is now the last, or else to the file input.
+    pub(crate) fn keep_focus(&self, rows: &'static str, index: usize) {
+        if let Some(form) = self.0.form.borrow().clone() {
+            self.0.later.replace(Some(focus::keep(form.into(), rows, index, "[data-pl-input]")));
+        }
+    }
+
+    /// Calls back every second, or stops to.
+    pub(crate) fn every_second(&self, tick: Option<impl FnMut() + 'static>) {
+        self.0.ticker.replace(tick.map(|tick| Interval::new(1000, tick)));
+    }
+}
+
+impl command::Runtime for Runtime {
+    fn execute(&self, command: Command) {
+        let inner = &self.0;
+        match command {
+            Command::SendForm { file, request, progress_id, attempt } => {
+                inner.send_form(file, request, &progress_id, attempt);
+            }
+            Command::Abort { file, request } => {
+                let given_up = take(&mut inner.uploads.borrow_mut(), &request);
+                drop(given_up);
+                (inner.deliver)(Event::Aborted { file, request });
+            }
+            Command::Poll { poll, ids } => inner.poll(poll, &ids),
+            Command::Arm { timer, delay_ms } => inner.arm(timer, delay_ms),
+            Command::Disarm { timer } => drop(take(&mut inner.timers.borrow_mut(), &timer)),
+            Command::Forget { file } => inner.files.forget(file),
+            Command::Notify(_) => {}
+        }
+    }
+}
+
+/// Questions outside any queue: deleting what is stored. Dropping it abandons what is still asked.
+pub(crate) struct Questions {
+    asked: SendWrapper<Rc<Keyed<UploadId, Request>>>,
+    later: SendWrapper<Later>,
+}
+
+/// A short list of guards, each under its key.
+type Keyed<K, V> = RefCell<Vec<(K, V)>>;
+/// The one thing that is put off until the page has settled.
+type Later = RefCell<Option<Timeout>>;
+
+impl Questions {
+    /// No questions yet.
+    pub(crate) fn new() -> Self {
+        Self { asked: SendWrapper::new(Rc::default()), later: SendWrapper::new(Later::default()) }
+    }
+
+    /// Posts the id to the deleting form's own action, and says whether the server agreed.
+    pub(crate) fn delete(&self, action: &str, id: &UploadId, done: impl FnOnce(bool) + 'static) {
+        let Some(mut request) = Request::open("POST", action) else { return done(false) };
+        request.header("Content-Type", "application/x-www-form-urlencoded");
+        let (asked, key) = (Rc::downgrade(&self.asked), id.clone());
+        request.on_end(move |outcome| {
+            if let Some(asked) = asked.upgrade() {
+                let ended = take(&mut asked.borrow_mut(), &key);
+                drop(ended);
+            }
+            done(matches!(outcome, Outcome::Answered(answer) if answer.is_success()));
+        });
+        request.send(Some(&format!("id={id}")));
+        self.asked.borrow_mut().push((id.clone(), request));
+    }
+
+    /// As [`Runtime::keep_focus`], anywhere on the page.
+    pub(crate) fn keep_focus(&self, rows: &'static str, index: usize, fallback: &'static str) {
+        let root = window().and_then(|window| window.document()).and_then(|page| page.document_element());
+        if let Some(root) = root {
+            self.later.replace(Some(focus::keep(root, rows, index, fallback)));
+        }
+    }
+
+    /// Calls back once the page has settled, with the minutes that the reader's clock is ahead of UTC.
+    pub(crate) fn settled(&self, then: impl FnOnce(i32) + 'static) {
+        self.later.replace(Some(Timeout::new(0, move || {
+            then(-(js_sys::Date::new_0().get_timezone_offset() as i32));
+        })));
+    }
+}
+
+/// Something random for the queue's back-off.
+pub(crate) fn seed() -> u64 {
+    let bytes = clock::random();
+    bytes.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+}
+
+/// Takes the set-up of the first widget on the page that has not come alive yet: widgets come alive in the order of
+/// the page.
+pub(crate) fn setup() -> Option<(Options, Vec<Receipt>)> {
+    const NAME: &str = "data-pl-setup";
+    let holder = window()?.document()?.query_selector("[data-pl-setup]").ok()??;
+    let text = holder.get_attribute(NAME)?;
+    holder.remove_attribute(NAME).ok()?;
+    json::setup(&text)
+}
+
+/// Only the server writes it.
+pub(crate) fn write_setup(_options: &Options, _uploads: &[Receipt]) -> Option<String> {
+    None
+}
+
+struct Inner {
+    deliver: Box<dyn Fn(Event)>,
+    action: String,
+    field: String,
+    progress: String,
+    form: RefCell<Option<HtmlFormElement>>,
+    files: Files,
+    uploads: Keyed<RequestId, Request>,
+    polls: Keyed<RequestId, Request>,
+    timers: Keyed<Timer, Timeout>,
+    listeners: RefCell<Vec<EventListener>>,
+    ticker: RefCell<Option<Interval>>,
+    later: Later,
+}
+
+impl Inner {
+    fn send_form(self: &Rc<Self>, file: FileId, request: RequestId, id: &ProgressId, attempt: u32) {
+        let Some((mut upload, form, size)) = self.prepare(file, id, attempt) else {
+            let error = ErrorBody::new(ErrorCode::Network, "");
+            return (self.deliver)(Event::Failed { file, request, error, status: 0, retry_after_ms: None });
+        };
+        let inner = Rc::downgrade(self);
+        upload.on_sent(size, move |sent| {
+            if let Some(inner) = inner.upgrade() {
+                (inner.deliver)(match sent {
+                    Sent::File(loaded) => Event::Sent { file, request, loaded },
+                    Sent::Unknowable => Event::SentUnknowable { file, request },
+                });
+            }
+        });
+        let inner = Rc::downgrade(self);
+        upload.on_end(move |outcome| {
+            if let Some(inner) = inner.upgrade() {
+                let ended = take(&mut inner.uploads.borrow_mut(), &request);
+                drop(ended);
+                (inner.deliver)(ending(file, request, outcome));
+            }
+        });
+        upload.send_form(&form);
+        self.uploads.borrow_mut().push((request, upload));
+    }
+
+    /// Everything for one upload but the send. `None` when the file is gone or the browser refuses the URL.
+    fn prepare(&self, file: FileId, id: &ProgressId, attempt: u32) -> Option<(Request, FormData, u64)> {
+        let Picked { file, digest } = self.files.find(file)?;
+        let size = file.size() as u64;
+        let form = FormData::new().ok()?;
+        if digest {
+            // Before the file: the server must know before the bytes come.
+            form.append_with_str("digest", "sha-256").ok()?;
+        }
+        form.append_with_blob_and_filename(&self.field, &file, &file.name()).ok()?;
+        let upload = Request::open("POST", &self.action)?;
+        upload.header(headers::PROGRESS_ID, id.as_str());
+        upload.header(headers::ATTEMPT, &attempt.to_string());
+        upload.header(headers::FILE_SIZE, &size.to_string());
+        Some((upload, form, size))
+    }
+
+    fn poll(self: &Rc<Self>, poll: RequestId, ids: &[ProgressId]) {
+        let mut url = self.progress.clone();
+        for (index, id) in ids.iter().enumerate() {
+            url.push_str(match index {
+                0 if url.contains('?') => "&ids=",
+                0 => "?ids=",
+                _ => ",",
+            });
+            url.push_str(id.as_str());
+        }
+        let Some(mut request) = Request::open("GET", &url) else {
+            return (self.deliver)(Event::PollFailed { poll });
+        };
+        let inner = Rc::downgrade(self);
+        request.on_end(move |outcome| {
+            let Some(inner) = inner.upgrade() else { return };
+            let ended = take(&mut inner.polls.borrow_mut(), &poll);
+            drop(ended);
+            let frames = match outcome {
+                Outcome::Answered(answer) if answer.is_success() => json::frames(&answer.body),
+                _ => None,
+            };
+            (inner.deliver)(match frames {
+                Some(frames) => Event::Polled { poll, frames },
+                None => Event::PollFailed { poll },
+            });
+        });
+        request.send(None);
+        self.polls.borrow_mut().push((poll, request));
+    }
+
+    fn arm(self: &Rc<Self>, timer: Timer, delay_ms: u32) {
+        let inner = Rc::downgrade(self);
+        let timeout = Timeout::new(delay_ms, move || {
+            if let Some(inner) = inner.upgrade() {
+                let due = take(&mut inner.timers.borrow_mut(), &timer);
+                drop(due);
+                (inner.deliver)(Event::Fired(timer));
+            }
+        });
+        let mut timers = self.timers.borrow_mut();
+        drop(take(&mut timers, &timer));
+        timers.push((timer, timeout));
+    }
+
+    fn add(&self, dropped: Dropped) {
+        let digest = self.wants_digest();
+        let taken: Vec<_> = dropped.files.into_iter().map(|file| self.files.take(file, digest)).collect();
+        if !taken.is_empty() {
+            (self.deliver)(Event::Added(taken));
+        }
+        for folder in dropped.folders {
+            let candidate = self.files.name_only(folder);
+            // No sentence: the face of the widget has one for this code.
+            let error = ErrorBody::new(ErrorCode::TypeNotAccepted, "").with_detail("folder");
+            (self.deliver)(Event::Refused { candidate, error });
+        }
+    }
+
+    /// Takes what an event carries, all of it before the event is over.
+    fn add_from(&self, event: &web_sys::Event, data: Option<DataTransfer>) {
+        let dropped = data.map(|data| files::dropped(&data)).unwrap_or_default();
+        if !dropped.files.is_empty() || !dropped.folders.is_empty() {
+            event.prevent_default();
+            self.add(dropped);
+        }
+    }
+
+    fn input(&self) -> Option<HtmlInputElement> {
+        self.find("[data-pl-input]")
+    }
+
+    fn wants_digest(&self) -> bool {
+        self.find("[data-pl-digest]").is_some_and(|checkbox| checkbox.checked())
+    }
+
+    fn find(&self, selector: &str) -> Option<HtmlInputElement> {
+        let form = self.form.borrow();
+        form.as_ref()?.query_selector(selector).ok()??.dyn_into().ok()
+    }
+}
+
+/// How the end of a request is reported.
+fn ending(file: FileId, request: RequestId, outcome: Outcome) -> Event {
+    let failed =
+        |error, status, retry_after_ms| Event::Failed { file, request, error, status, retry_after_ms };
+    match outcome {
+        Outcome::Aborted => Event::Aborted { file, request },
+        Outcome::Broken => failed(ErrorBody::new(ErrorCode::Network, ""), 0, None),
+        Outcome::Answered(answer) if answer.is_success() => match json::first_receipt(&answer.body) {
+            Some(receipt) => Event::Accepted { file, request, receipt },
+            // Whatever took it, it was not a server of ours: nothing says that the file is stored.
+            None => failed(ErrorBody::new(ErrorCode::BadAnswer, ""), answer.status, None),
+        },
+        Outcome::Answered(answer) => {
+            failed(json::problem(&answer.body, answer.status), answer.status, answer.retry_after_ms)
+        }
+    }
+}
+
+/// What the page itself has to tell.
+fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
+    let mut listeners = Vec::new();
+    let Some(window) = window() else { return listeners };
+    let Some(document) = window.document() else { return listeners };
+
+    for (name, event) in [("online", Event::Online), ("offline", Event::Offline)] {
+        let inner = Rc::downgrade(inner);
+        listeners.push(EventListener::new(&window, name, move |_| tell(&inner, event.clone())));
+    }
+    let (page, told) = (document.clone(), Rc::downgrade(inner));
+    listeners.push(EventListener::new(&document, "visibilitychange", move |_| {
+        if !page.hidden() {
+            tell(&told, Event::Visible);
+        }
+    }));
+
+    let pasted = Rc::downgrade(inner);
+    listeners.push(active(&document, "paste", move |event| {
+        let Some(inner) = pasted.upgrade().filter(|_| !event.default_prevented()) else { return };
+        let data = event.unchecked_ref::<ClipboardEvent>().clipboard_data();
+        inner.add_from(event, data);
+    }));
+    // A file dropped beside the zone would replace the page, and every running upload with it.
+    for name in ["dragover", "drop"] {
+        listeners.push(active(&document, name, |event| {
+            let data = event.unchecked_ref::<DragEvent>().data_transfer();
+            if !event.default_prevented()
+                && let Some(data) = data.filter(files::carries_files)
+            {
+                event.prevent_default();
+                data.set_drop_effect("none");
+            }
+        }));
+    }
+    listeners
+}
+
+fn tell(inner: &Weak<Inner>, event: Event) {
+    if let Some(inner) = inner.upgrade() {
+        (inner.deliver)(event);
+    }
+}
+
+/// A listener that may prevent the default.
+fn active(
+    target: &EventTarget,
+    name: &'static str,
+    heard: impl FnMut(&web_sys::Event) + 'static,
+) -> EventListener {
+    EventListener::new_with_options(target, name, EventListenerOptions::enable_prevent_default(), heard)
+}
+
+/// Takes the value with this key out of a short list. It is dropped by the caller, outside any borrow of the list.
+fn take<K: PartialEq, V>(list: &mut Vec<(K, V)>, key: &K) -> Option<V> {
+    let place = list.iter().position(|(present, _)| present == key)?;
+    Some(list.swap_remove(place).1)
+}

@@ -1,0 +1,277 @@
+//! Between the views and the queue: hands events in, has commands carried out, and redraws only the rows that
+//! changed. Must never decide what happens to a file (the queue does) nor how (the runtime does).
+//!
+//! Events may arrive while another is being handled: carrying out a command can make the browser call back at once.
+//! They wait in a small inbox, so the queue is never entered twice.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use leptos::prelude::*;
+
+use crate::{
+    engine::{
+        Queue,
+        command::{Command, Notice, Runtime as _},
+        event::{Event, FileId, Scope},
+        view::{RowState, TotalView},
+    },
+    wire::{Options, Receipt},
+};
+
+use super::{announcer::Announcer, file_row::Row, runtime, runtime::Runtime, text};
+
+/// Milliseconds that the last announcement stays after everything has ended. Then the region is empty again, so that
+/// nobody finds old news in it.
+const SILENCE_MS: u64 = 10_000;
+
+/// The one handle that views hold. Clones are the same controller; the last one dropped ends everything.
+#[derive(Clone)]
+pub(crate) struct Controller(Arc<Shared>);
+
+/// The list in figures, and which of the buttons for all files make sense.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// The queue's own sums.
+    pub(crate) total: TotalView,
+    /// Rows in the list.
+    pub(crate) listed: usize,
+    /// Whether a row can be stopped.
+    pub(crate) can_cancel: bool,
+    /// Whether a row can be tried again.
+    pub(crate) can_retry: bool,
+    /// Whether a row has ended and can be taken off.
+    pub(crate) can_clear: bool,
+}
+
+struct Shared {
+    runtime: Runtime,
+    core: Mutex<Core>,
+    inbox: Mutex<Inbox>,
+    rows: ArcRwSignal<Vec<Row>>,
+    summary: ArcRwSignal<Summary>,
+    said: ArcRwSignal<String>,
+    on_stored: Option<Callback<Receipt>>,
+}
+
+struct Core {
+    queue: Queue,
+    announcer: Announcer,
+    said_ms: u64,
+    ticking: bool,
+}
+
+#[derive(Default)]
+struct Inbox {
+    events: VecDeque<Event>,
+    /// Whether somebody is at work on it already; then events are only laid down.
+    open: bool,
+}
+
+impl Controller {
+    /// A controller with an empty list. `on_stored` hears of each stored file, once.
+    pub(crate) fn new(options: &Options, on_stored: Option<Callback<Receipt>>) -> Self {
+        Self(Arc::new_cyclic(|shared: &Weak<Shared>| {
+            let shared = shared.clone();
+            let deliver = move |event| {
+                if let Some(shared) = shared.upgrade() {
+                    shared.deliver(event);
+                }
+            };
+            Shared {
+                runtime: Runtime::new(options, deliver),
+                core: Mutex::new(Core {
+                    queue: Queue::new(options, runtime::seed()),
+                    announcer: Announcer::default(),
+                    said_ms: 0,
+                    ticking: false,
+                }),
+                inbox: Mutex::default(),
+                rows: ArcRwSignal::default(),
+                summary: ArcRwSignal::default(),
+                said: ArcRwSignal::default(),
+                on_stored,
+            }
+        }))
+    }
+
+    /// Carries out something that a person wants, and keeps the keyboard's place when that takes a button away.
+    pub(crate) fn wish(&self, event: Event) {
+        let (rows, place) = match &event {
+            Event::Remove(Scope::One(id)) | Event::Cancel(Scope::One(id)) | Event::Retry(Scope::One(id)) => {
+                ("[data-pl-row]", self.0.place(*id))
+            }
+            _ => ("[data-pl-total]", 0),
+        };
+        self.0.deliver(event);
+        self.0.runtime.keep_focus(rows, place);
+    }
+
+    /// The rows, in the order they were added.
+    pub(crate) fn rows(&self) -> ArcRwSignal<Vec<Row>> {
+        self.0.rows.clone()
+    }
+
+    /// The list in figures.
+    pub(crate) fn summary(&self) -> ArcRwSignal<Summary> {
+        self.0.summary.clone()
+    }
+
+    /// What is announced.
+    pub(crate) fn said(&self) -> ArcRwSignal<String> {
+        self.0.said.clone()
+    }
+
+    /// The browser's side, for events that are handed on unopened.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+}
+
+impl Shared {
+    fn deliver(self: &Arc<Self>, event: Event) {
+        {
+            let mut inbox = lock(&self.inbox);
+            inbox.events.push_back(event);
+            if inbox.open {
+                return;
+            }
+            inbox.open = true;
+        }
+        let mut notices = Vec::new();
+        loop {
+            let next = {
+                let mut inbox = lock(&self.inbox);
+                let next = inbox.events.pop_front();
+                inbox.open = next.is_some();
+                next
+            };
+            let Some(event) = next else { break };
+            let commands = lock(&self.core).queue.handle(event, self.runtime.now_ms());
+            for command in commands {
+                match command {
+                    Command::Notify(notice) => notices.push(notice),
+                    command => self.runtime.execute(command),
+                }
+            }
+        }
+        self.redraw(&notices);
+    }
+
+    fn redraw(self: &Arc<Self>, notices: &[Notice]) {
+        let now_ms = self.runtime.now_ms();
+        let mut stored = Vec::new();
+        {
+            let mut core = lock(&self.core);
+            let dirty = core.queue.take_dirty();
+            let mut rows = self.rows.get_untracked();
+            let mut list_changed = false;
+            for id in dirty {
+                let place = rows.binary_search_by_key(&id, |row| row.id);
+                match (core.queue.row(id, now_ms), place) {
+                    (Some(view), Ok(place)) => {
+                        if rows[place].view.with_untracked(|old| *old != view) {
+                            rows[place].view.set(view);
+                        }
+                    }
+                    (Some(view), Err(place)) => {
+                        rows.insert(place, Row { id, view: ArcRwSignal::new(view) });
+                        list_changed = true;
+                    }
+                    (None, Ok(place)) => {
+                        rows.remove(place);
+                        list_changed = true;
+                    }
+                    (None, Err(_)) => {}
+                }
+            }
+            for notice in notices {
+                if let Notice::Done(id) = notice {
+                    stored.extend(core.queue.row(*id, now_ms).and_then(|row| row.receipt));
+                }
+            }
+            self.sum_up(&mut core, &rows, notices, now_ms);
+            if list_changed {
+                self.rows.set(rows);
+            }
+        }
+        if let Some(on_stored) = &self.on_stored {
+            for receipt in stored {
+                on_stored.run(receipt);
+            }
+        }
+    }
+
+    fn sum_up(self: &Arc<Self>, core: &mut Core, rows: &[Row], notices: &[Notice], now_ms: u64) {
+        let mut summary =
+            Summary { total: core.queue.total(now_ms), listed: rows.len(), ..Summary::default() };
+        let mut counts_down = false;
+        for row in rows {
+            row.view.with_untracked(|view| {
+                summary.can_cancel |= view.can_cancel;
+                summary.can_retry |= view.can_retry;
+                summary.can_clear |= view.state.has_ended();
+                counts_down |= matches!(view.state, RowState::Waiting { seconds: Some(_) });
+            });
+        }
+        let failure = || {
+            let failed = rows.iter().rev().find(|row| {
+                row.view.with_untracked(|view| matches!(view.state, RowState::Rejected | RowState::Failed))
+            });
+            failed.map(|row| row.view.with_untracked(|view| (view.name.clone(), text::reason(view))))
+        };
+        if let Some(text) = core.announcer.say(now_ms, notices, &summary.total, failure) {
+            core.said_ms = now_ms;
+            self.said.set(text);
+        } else if summary.total.active == 0 && now_ms >= core.said_ms + SILENCE_MS {
+            self.said.maybe_update(|said| {
+                let old = !said.is_empty();
+                said.clear();
+                old
+            });
+        }
+        let speaks = self.said.with_untracked(|said| !said.is_empty());
+        self.tick(core, counts_down || (speaks && summary.total.active == 0));
+        if self.summary.with_untracked(|old| *old != summary) {
+            self.summary.set(summary);
+        }
+    }
+
+    /// A seconds hand, only while something on the page counts seconds: at rest there are no timers.
+    fn tick(self: &Arc<Self>, core: &mut Core, wanted: bool) {
+        if core.ticking == wanted {
+            return;
+        }
+        core.ticking = wanted;
+        let shared = Arc::downgrade(self);
+        self.runtime.every_second(wanted.then_some(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.second_passed();
+            }
+        }));
+    }
+
+    fn second_passed(self: &Arc<Self>) {
+        let now_ms = self.runtime.now_ms();
+        for row in self.rows.get_untracked() {
+            if row.view.with_untracked(|view| matches!(view.state, RowState::Waiting { .. }))
+                && let Some(view) = lock(&self.core).queue.row(row.id, now_ms)
+            {
+                row.view.set(view);
+            }
+        }
+        self.redraw(&[]);
+    }
+
+    fn place(&self, id: FileId) -> usize {
+        self.rows
+            .with_untracked(|rows| rows.binary_search_by_key(&id, |row| row.id).unwrap_or_else(|place| place))
+    }
+}
+
+/// A panic elsewhere must not take the list away.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

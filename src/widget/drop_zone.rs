@@ -1,0 +1,86 @@
+//! Where files come in: a native file input that is also a drop zone. Without script it is the form's own input; with
+//! script, files start as soon as they are picked. Must never open an event: it hands them on.
+
+use leptos::prelude::*;
+
+use crate::wire::Options;
+
+use super::{controller::Controller, text, truth};
+
+/// The zone, the checkbox and, for the form without script, the submit button.
+#[component]
+pub(crate) fn DropZone(
+    /// What may be picked.
+    options: Options,
+    /// Where events go.
+    controller: Controller,
+    /// Whether the page has come alive.
+    alive: RwSignal<bool>,
+) -> impl IntoView {
+    let over = RwSignal::new(false);
+    let headline = if options.multiple { text::DROP_HERE } else { text::DROP_ONE_HERE };
+    let accept = (!options.accept.is_empty()).then(|| options.accept.clone());
+    let dragged = {
+        let controller = controller.clone();
+        move |event: web_sys::DragEvent| {
+            let takes = controller.runtime().dragged(&event);
+            if over.get_untracked() != takes {
+                over.set(takes);
+            }
+        }
+    };
+    let left = {
+        let controller = controller.clone();
+        move |event: web_sys::DragEvent| {
+            if !controller.runtime().still_inside(&event) {
+                over.set(false);
+            }
+        }
+    };
+    let dropped = {
+        let controller = controller.clone();
+        move |event: web_sys::DragEvent| {
+            over.set(false);
+            controller.runtime().dropped(&event);
+        }
+    };
+    let picked = move |_| controller.runtime().picked();
+
+    view! {
+        // Before the file: a server that reads the form as it comes must know of the wish before the bytes.
+        <label class="pl-check">
+            <input type="checkbox" name="digest" value="sha-256" data-pl-digest="" checked=options.digest/>
+            <span>{text::WANT_DIGEST}</span>
+        </label>
+        <div
+            class="pl-drop"
+            data-pl-drop=""
+            data-over=move || truth(over.get())
+            on:dragenter=dragged.clone()
+            on:dragover=dragged
+            on:dragleave=left
+            on:drop=dropped
+        >
+            <svg class="pl-load-line" viewBox="0 0 48 48" aria-hidden="true" focusable="false">
+                <circle cx="24" cy="24" r="13"></circle>
+                <path d="M3 24h42"></path>
+            </svg>
+            <label class="pl-pick">
+                <span class="pl-headline">{headline}</span>
+                <input
+                    class="pl-input"
+                    type="file"
+                    data-pl-input=""
+                    name=options.field.clone()
+                    multiple=options.multiple
+                    accept=accept
+                    on:change=picked
+                />
+            </label>
+            <p class="pl-limits">{text::limits(&options.limits)}</p>
+            <button class="pl-button pl-submit" type="submit" data-pl-submit="" hidden=move || alive.get()>
+                {text::UPLOAD}
+            </button>
+        </div>
+    }
+}

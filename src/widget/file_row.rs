@@ -1,0 +1,159 @@
+//! One file in the list: what is known of it, and what can be done about it. Must never decide anything: it shows a
+//! `RowView` and hands wishes to the controller.
+
+use leptos::prelude::*;
+
+use crate::engine::{
+    event::{Event, FileId, Scope},
+    view::{Hint, RowState, RowView},
+};
+
+use super::{
+    controller::Controller,
+    press,
+    progress_bar::{Level, ProgressBar},
+    text,
+};
+
+/// A row's present state, watched by its own view only.
+#[derive(Clone)]
+pub(crate) struct Row {
+    /// The file.
+    pub(crate) id: FileId,
+    /// What is shown of it.
+    pub(crate) view: ArcRwSignal<RowView>,
+}
+
+impl Row {
+    /// Something that is read from the row and kept up to date. All parts share one type, however many there are:
+    /// the bundle carries the machinery for each type once.
+    fn part<T: 'static>(&self, read: fn(&RowView) -> T) -> impl Fn() -> T + Clone + Send + Sync + use<T> {
+        let view = self.view.clone();
+        move || view.with(read)
+    }
+}
+
+/// One row.
+#[component]
+pub(crate) fn FileRow(
+    /// The row.
+    row: Row,
+    /// Where wishes go.
+    controller: Controller,
+) -> impl IntoView {
+    let text = |read: fn(&RowView) -> Option<String>| row.part(read);
+    let words = |read: fn(&RowView) -> String| row.part(read);
+    let flag = |read: fn(&RowView) -> bool| row.part(read);
+    let (id, name, path, size) = row.view.with_untracked(|view| {
+        let path = if view.path.is_empty() { view.name.clone() } else { view.path.clone() };
+        (row.id, view.name.clone(), path, view.size)
+    });
+    let stop = {
+        let (view, controller) = (row.view.clone(), controller.clone());
+        press(move || {
+            let scope = Scope::One(id);
+            let ended = view.with_untracked(|view| view.state.has_ended());
+            controller.wish(if ended { Event::Remove(scope) } else { Event::Cancel(scope) });
+        })
+    };
+    let retry = press(move || controller.wish(Event::Retry(Scope::One(id))));
+
+    view! {
+        <li
+            class="pl-row"
+            data-pl-row=""
+            data-name=name.clone()
+            data-size=size.to_string()
+            data-state=text(|row| Some(row.state.as_str().to_owned()))
+            data-sent=text(|row| Some(row.sent.to_string()))
+            data-received=text(|row| Some(row.received.to_string()))
+            data-percent=text(|row| Some(row.percent.to_string()))
+            data-sent-percent=text(|row| Some(row.sent_percent.to_string()))
+            data-witness=text(|row| Some(row.witness.as_str().to_owned()))
+            data-restarts=text(|row| Some(row.restarts.to_string()))
+            data-hint=text(|row| row.hint.map(hint_word))
+            data-error=text(|row| row.error.as_ref().map(|error| error.code.as_str().to_owned()))
+        >
+            <div class="pl-row-head">
+                <span class="pl-name" title=path><bdi>{name.clone()}</bdi></span>
+                // A folder that was refused has no size.
+                <bdi class="pl-size" hidden=flag(|row| row.size == 0 && row.state == RowState::Rejected)>
+                    {text::size(size)}
+                </bdi>
+                <bdi class="pl-percent" aria-hidden="true" hidden=flag(|row| !shows_percent(row))>
+                    {words(|row| text::percent(row.percent))}
+                </bdi>
+            </div>
+            <ProgressBar name=name.clone() level=row.part(level)/>
+            <div class="pl-row-foot">
+                <div class="pl-words">
+                    <p class="pl-status" data-pl-status="">
+                        <bdi>{words(text::status)}</bdi>
+                    </p>
+                    <p class="pl-reason" data-pl-reason="" hidden=flag(|row| row.error.is_none())>
+                        <bdi>{words(text::reason)}</bdi>
+                    </p>
+                    <p class="pl-hint" data-pl-hint="" hidden=flag(|row| row.hint.is_none())>
+                        {words(text::hint)}
+                    </p>
+                    <details class="pl-source">
+                        <summary>{text::DETAILS}</summary>
+                        <p data-pl-source="">{words(text::source)}</p>
+                    </details>
+                </div>
+                <div class="pl-actions">
+                    <button
+                        type="button"
+                        class="pl-button"
+                        data-pl-action="retry"
+                        aria-label=text::of(text::RETRY, &name)
+                        hidden=flag(|row| !row.can_retry)
+                        on:click=retry
+                    >
+                        {text::RETRY}
+                    </button>
+                    // One button that first stops and then removes: it never goes away under the finger or the focus.
+                    <button
+                        type="button"
+                        class="pl-button"
+                        data-pl-action=text(|row| Some(stop_action(row).to_owned()))
+                        aria-label=text(|row| Some(text::of(stop_word(row), &row.name)))
+                        on:click=stop
+                    >
+                        {words(|row| stop_word(row).to_owned())}
+                    </button>
+                </div>
+            </div>
+        </li>
+    }
+}
+
+fn level(row: &RowView) -> Level {
+    Level {
+        percent: row.percent,
+        sent_percent: row.sent_percent,
+        known: row.state != RowState::Processing,
+        spoken: text::spoken(row),
+    }
+}
+
+fn shows_percent(row: &RowView) -> bool {
+    !matches!(row.state, RowState::Rejected | RowState::Queued | RowState::Processing)
+}
+
+fn stop_action(row: &RowView) -> &'static str {
+    if row.state.has_ended() { "remove" } else { "cancel" }
+}
+
+fn stop_word(row: &RowView) -> &'static str {
+    if row.state.has_ended() { text::REMOVE } else { text::CANCEL }
+}
+
+fn hint_word(hint: Hint) -> String {
+    match hint {
+        Hint::Buffered => "buffered",
+        Hint::Stalled => "stalled",
+        Hint::Restarting => "restarting",
+    }
+    .to_owned()
+}

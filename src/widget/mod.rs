@@ -1,0 +1,134 @@
+//! The views of the widget, the same on the server and in the browser. A real form that uploads without any script;
+//! once alive, a list with progress that is true. Must never know how bytes travel: the one place where browser and
+//! server meet is `runtime`, and events are handed to it unopened.
+//!
+//! Three ways in: [`UploadWidget`], an ordinary component for a fully hydrated app; [`UploadIsland`], the same and the
+//! list of stored files as an island, for pages that are otherwise plain HTML; [`UploadPanel`], which renders that
+//! island with its set-up.
+
+#![expect(
+    unreachable_pub,
+    clippy::needless_pass_by_value,
+    reason = "the component macro makes public items, and components take their props by value"
+)]
+
+mod announcer;
+mod controller;
+mod drop_zone;
+mod file_list;
+mod file_row;
+mod fresh;
+mod progress_bar;
+mod runtime;
+mod stored;
+pub(crate) mod text;
+
+use leptos::prelude::*;
+
+use crate::wire::{Options, Receipt};
+
+use controller::Controller;
+use drop_zone::DropZone;
+use file_list::{FileList, TotalLine};
+
+pub use stored::StoredUploads;
+
+/// What an island is built from. Provided as a context on the server, which writes it into the page; read back from
+/// the page in the browser, by the browser's own JSON parser.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// What the embedding page decides.
+    pub options: Options,
+    /// What the person has stored already, newest first.
+    pub uploads: Vec<Receipt>,
+}
+
+/// The upload widget: drop zone, list, total line.
+#[component]
+pub fn UploadWidget(
+    /// What the embedding page decides.
+    #[prop(optional)]
+    options: Options,
+    /// Called with the receipt of each file once it is stored.
+    #[prop(optional, into)]
+    on_stored: Option<Callback<Receipt>>,
+) -> impl IntoView {
+    let controller = Controller::new(&options, on_stored);
+    let form = NodeRef::<leptos::html::Form>::new();
+    let alive = RwSignal::new(false);
+    let attached = controller.clone();
+    controller.runtime().settled(move || {
+        if let Some(form) = form.get_untracked() {
+            attached.runtime().attach(&form);
+            alive.set(true);
+        }
+    });
+    let said = controller.said();
+    let action = options.action.clone();
+
+    view! {
+        <form
+            node_ref=form
+            class="pl-widget"
+            data-plimsoll=""
+            data-hydrated=move || truth(alive.get())
+            method="post"
+            enctype="multipart/form-data"
+            action=action
+            // Firefox would otherwise restore picked files on a reload, and they would start again.
+            autocomplete="off"
+            on:submit=|event| event.prevent_default()
+        >
+            <DropZone options controller=controller.clone() alive/>
+            <TotalLine controller=controller.clone()/>
+            <FileList controller/>
+            <p class="pl-announcer" data-pl-announcer="" role="status" aria-live="polite">
+                {move || said.get()}
+            </p>
+        </form>
+    }
+}
+
+/// The widget and the list of stored files, alive by themselves in a page of plain HTML. Its set-up is the [`Setup`]
+/// in the context; use [`UploadPanel`] where that is at hand as values.
+#[island]
+pub fn UploadIsland() -> impl IntoView {
+    let (options, uploads) = runtime::setup().unwrap_or_default();
+    let written = runtime::write_setup(&options, &uploads);
+    let uploads = RwSignal::new(uploads);
+    let on_stored = Callback::new(move |receipt: Receipt| {
+        uploads.update(|list| {
+            list.retain(|present| present.id != receipt.id);
+            list.insert(0, receipt);
+        });
+    });
+    view! {
+        <div class="pl-root" data-pl-setup=written>
+            <UploadWidget options on_stored/>
+            <StoredUploads uploads/>
+        </div>
+    }
+}
+
+/// Renders [`UploadIsland`] with this set-up, on the server.
+#[component]
+pub fn UploadPanel(
+    /// What the embedding page decides.
+    options: Options,
+    /// What the person has stored already, newest first.
+    uploads: Vec<Receipt>,
+) -> impl IntoView {
+    provide_context(Setup { options, uploads });
+    // Erased: the page around it need not carry the type of everything inside.
+    view! { <UploadIsland/> }.into_any()
+}
+
+/// The value of a data attribute that is there or not.
+fn truth(is: bool) -> Option<String> {
+    is.then(|| "true".to_owned())
+}
+
+/// What a button does. All buttons share one type, so the bundle carries the machinery of a click once.
+fn press(mut act: impl FnMut() + 'static) -> Box<dyn FnMut(leptos::ev::MouseEvent)> {
+    Box::new(move |_| act())
+}

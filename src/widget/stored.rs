@@ -1,0 +1,117 @@
+//! One's own stored files: what the server holds, newest first, with a link to fetch and a button to delete each.
+//! Works as plain forms without script. Must never know how a file came to be stored.
+
+use leptos::prelude::*;
+
+use crate::wire::{Receipt, UploadId};
+
+use super::{runtime::Questions, text};
+
+/// Where the deleting form is sent.
+const DELETE_ACTION: &str = "/api/delete_upload";
+
+/// The list, kept up to date by whoever holds the signal.
+#[component]
+pub fn StoredUploads(
+    /// The stored files, newest first.
+    uploads: RwSignal<Vec<Receipt>>,
+) -> impl IntoView {
+    let questions = StoredValue::new(Questions::new());
+    let refused = RwSignal::new(None::<UploadId>);
+    // Hydration must find what the server wrote, which is in UTC; the reader's own time comes right after.
+    let offset_min = RwSignal::new(None::<i32>);
+    questions.with_value(|questions| questions.settled(move |offset| offset_min.set(Some(offset))));
+
+    view! {
+        <section class="pl-uploads" data-pl-uploads="" aria-labelledby="pl-uploads-title">
+            <h2 class="pl-uploads-title" id="pl-uploads-title" tabindex="-1">{text::STORED}</h2>
+            <p class="pl-none" hidden=move || uploads.with(|list| !list.is_empty())>{text::NONE_STORED}</p>
+            <ul class="pl-shelf" hidden=move || uploads.with(Vec::is_empty)>
+                <For
+                    each=move || uploads.get()
+                    key=|receipt| receipt.id.clone()
+                    children=move |receipt: Receipt| view! {
+                        <StoredUpload receipt uploads refused offset_min questions/>
+                    }
+                />
+            </ul>
+        </section>
+    }
+}
+
+#[component]
+fn StoredUpload(
+    receipt: Receipt,
+    uploads: RwSignal<Vec<Receipt>>,
+    refused: RwSignal<Option<UploadId>>,
+    offset_min: RwSignal<Option<i32>>,
+    questions: StoredValue<Questions>,
+) -> impl IntoView {
+    let Receipt { id, name, size, media_type, sha256, stored_ms, url } = receipt;
+    let (asked, mine) = (id.clone(), id.clone());
+    let delete = move |event: leptos::ev::SubmitEvent| {
+        event.prevent_default();
+        let id = asked.clone();
+        questions.with_value(|asked| {
+            let key = id.clone();
+            asked.delete(DELETE_ACTION, &key, move |deleted| {
+                if !deleted {
+                    return refused.set(Some(id));
+                }
+                let place = uploads.with_untracked(|list| list.iter().position(|receipt| receipt.id == id));
+                if let Some(place) = place {
+                    uploads.update(|list| drop(list.remove(place)));
+                    questions.with_value(|questions| {
+                        questions.keep_focus("[data-pl-upload]", place, "#pl-uploads-title");
+                    });
+                }
+            });
+        });
+    };
+    let digest = sha256.clone().map(|sha256| {
+        view! { <p class="pl-digest"><span>"SHA-256 "</span><code>{sha256}</code></p> }
+    });
+
+    view! {
+        <li
+            class="pl-stored"
+            data-pl-upload=""
+            data-id=id.to_string()
+            data-name=name.clone()
+            data-size=size.to_string()
+            data-sha256=sha256
+        >
+            <div class="pl-stored-what">
+                <a
+                    class="pl-name"
+                    data-pl-download=""
+                    href=url
+                    download=name.clone()
+                    rel="external"
+                    title=text::of(text::DOWNLOAD, &name)
+                >
+                    <bdi>{name.clone()}</bdi>
+                </a>
+                <p class="pl-facts">
+                    <bdi>{text::size(size)}</bdi>
+                    " \u{b7} "
+                    <bdi>{media_type}</bdi>
+                    " \u{b7} "
+                    <time datetime=text::rfc3339(stored_ms)>
+                        <bdi>{move || text::moment(stored_ms, offset_min.get())}</bdi>
+                    </time>
+                </p>
+                {digest}
+                <p class="pl-reason" hidden=move || refused.get().as_ref() != Some(&mine)>
+                    {text::NOT_DELETED}
+                </p>
+            </div>
+            <form method="post" action=DELETE_ACTION on:submit=delete>
+                <input type="hidden" name="id" value=id.to_string()/>
+                <button class="pl-button" type="submit" data-pl-delete="" aria-label=text::of(text::DELETE, &name)>
+                    {text::DELETE}
+                </button>
+            </form>
+        </li>
+    }
+}
