@@ -1,0 +1,108 @@
+//! The pages. Each takes its data as props. Must never fetch any.
+
+use leptos::prelude::*;
+
+use crate::{
+    widget::{UploadPanel, text},
+    wire::{ErrorBody, Options, Receipt},
+};
+
+/// What the home page shows.
+#[derive(Clone, Debug, Default)]
+pub struct HomeData {
+    /// How the widget is set up.
+    pub options: Options,
+    /// What the person has stored, newest first.
+    pub uploads: Vec<Receipt>,
+}
+
+/// The widget, and one's own stored files.
+#[component]
+pub fn HomePage(
+    /// What to show.
+    data: HomeData,
+) -> impl IntoView {
+    view! {
+        <div class="site-title">
+            <h1>"Upload files"</h1>
+            <p>"The bar shows what the server has received, not what your browser hopes."</p>
+        </div>
+        <UploadPanel options=data.options uploads=data.uploads/>
+    }
+}
+
+/// Where a form without script arrives: what was stored.
+#[component]
+pub fn ResultsPage(
+    /// What was stored, in the order it came.
+    receipts: Vec<Receipt>,
+) -> impl IntoView {
+    let heading = match receipts.len() {
+        0 => "Nothing stored".to_owned(),
+        1 => "1 file stored".to_owned(),
+        count => format!("{count} files stored"),
+    };
+    let empty = receipts.is_empty();
+    view! {
+        <div class="site-title"><h1>{heading}</h1></div>
+        <p hidden=!empty>"There is no such upload of yours."</p>
+        <ul class="pl-shelf" data-pl-results="" hidden=empty>
+            {receipts.into_iter().map(result).collect_view()}
+        </ul>
+        <p class="site-back"><a href="/">"Back to the upload page"</a></p>
+    }
+}
+
+fn result(receipt: Receipt) -> impl IntoView {
+    let Receipt { id, name, size, media_type, sha256, stored_ms, url } = receipt;
+    let digest = sha256.clone().map(|sha256| {
+        view! { <p class="pl-digest"><span>"SHA-256 "</span><code>{sha256}</code></p> }
+    });
+    view! {
+        <li
+            class="pl-stored"
+            data-pl-result=""
+            data-id=id.to_string()
+            data-name=name.clone()
+            data-size=size.to_string()
+            data-sha256=sha256
+        >
+            <div class="pl-stored-what">
+                <a
+                    class="pl-name"
+                    data-pl-download=""
+                    href=url
+                    download=name.clone()
+                    title=text::of(text::DOWNLOAD, &name)
+                >
+                    <bdi>{name.clone()}</bdi>
+                </a>
+                <p class="pl-facts">
+                    <bdi>{text::size(size)}</bdi>
+                    " \u{b7} "
+                    <bdi>{media_type}</bdi>
+                    " \u{b7} "
+                    <time datetime=text::rfc3339(stored_ms)><bdi>{text::moment(stored_ms, None)}</bdi></time>
+                </p>
+                {digest}
+            </div>
+        </li>
+    }
+}
+
+/// Why something did not work, for a person whose browser runs no script.
+#[component]
+pub fn ErrorPage(
+    /// The reason.
+    error: ErrorBody,
+) -> impl IntoView {
+    let again = error.retryable.then(|| view! { <p>"Trying again later may help."</p> });
+    view! {
+        <div class="site-title"><h1>"This did not work"</h1></div>
+        <div class="site-error" data-pl-error="" data-code=error.code.as_str()>
+            <p>{text::error(&error)}</p>
+            {again}
+        </div>
+        <p class="site-back"><a href="/">"Back to the upload page"</a></p>
+    }
+}

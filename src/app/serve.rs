@@ -1,0 +1,214 @@
+//! Pages, server functions and the site's files as an axum router, beside the server's own routes. Must never touch a
+//! body of an upload.
+
+use std::{path::Path, sync::Arc};
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{RawQuery, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use leptos::prelude::*;
+use leptos_axum::ResponseOptions;
+use tower_http::services::ServeDir;
+
+use super::{ErrorPage, HomeData, HomePage, ResultsPage, Shell};
+use crate::{
+    server::{
+        self, Refusal, Server, questions,
+        security::{Visitor, wants_page},
+    },
+    wire::{ErrorBody, ErrorCode, Options, UploadId},
+};
+
+/// The whole site: every route of the server, the pages, the server functions and the files of `site` (bundle, style,
+/// icons).
+pub fn router(server: &Arc<Server>, site: &Path) -> Router {
+    // Rendering needs a place to run its tasks. An error means that there is one already.
+    let _ = any_spawner::Executor::init_tokio();
+    let site = Site { server: server.clone(), options: leptos_options(site) };
+    let files = ServeDir::new(site.options.site_root.as_ref()).precompressed_br().precompressed_gzip();
+    let pages = Router::new()
+        .route("/", get(home))
+        .route("/results", get(results))
+        .fallback_service(Router::new().fallback_service(files).layer(middleware::map_response(cache_files)))
+        .with_state(site.clone());
+    server::routes::guard(pages, server)
+        .merge(server::routes::router(server))
+        .merge(functions(server))
+        .layer(middleware::from_fn_with_state(site, explain))
+}
+
+/// What the pages need.
+#[derive(Clone)]
+struct Site {
+    server: Arc<Server>,
+    options: LeptosOptions,
+}
+
+async fn home(
+    State(site): State<Site>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+) -> Response {
+    let uploads = match questions::uploads(&site.server, &visitor).await {
+        Ok(uploads) => uploads,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let options = Options { limits: questions::limits(&site.server), ..Options::default() };
+    let data = HomeData { options, uploads };
+    let head = Head { status: StatusCode::OK, title: "", alive: true };
+    page(&site, request, head, move || view! { <HomePage data=data.clone()/> }).await
+}
+
+/// `GET /results?id=…&id=…`: what a form without scripts has stored.
+async fn results(State(site): State<Site>, RawQuery(query): RawQuery, request: Request) -> Response {
+    let query = query.unwrap_or_default();
+    let ids = query.split('&').filter_map(|pair| pair.strip_prefix("id=")).take(questions::MAX_IDS);
+    let ids: Vec<UploadId> = ids.filter_map(|id| id.parse().ok()).collect();
+    let receipts = match questions::receipts(&site.server, &ids).await {
+        Ok(receipts) if receipts.is_empty() => {
+            return Refusal::new(ErrorCode::NotFound, "There are no such uploads.").into_response();
+        }
+        Ok(receipts) => receipts,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let head = Head { status: StatusCode::OK, title: "Stored", alive: false };
+    page(&site, request, head, move || view! { <ResultsPage receipts=receipts.clone()/> }).await
+}
+
+/// The server functions, under `/api`. An application that serves functions of its own there gives `Arc<Server>` as a
+/// context to its own handler instead, behind [`server::routes::guard`].
+pub fn functions(server: &Arc<Server>) -> Router {
+    let functions = Router::new().route("/api/{*function}", any(server_function)).with_state(server.clone());
+    server::routes::guard(functions, server)
+}
+
+async fn server_function(State(server): State<Arc<Server>>, request: Request) -> Response {
+    leptos_axum::handle_server_fns_with_context(move || provide_context(server.clone()), request)
+        .await
+        .into_response()
+}
+
+/// Answers a server function's question. A refusal keeps its status.
+///
+/// # Errors
+/// What the answer's own author refuses; [`ErrorCode::Internal`] outside of a request.
+pub(crate) async fn ask<T>(
+    question: impl AsyncFnOnce(Arc<Server>, Visitor) -> Result<T, Refusal>,
+) -> Result<T, ErrorBody> {
+    let visitor = use_context::<Parts>().and_then(|parts| server::security::visitor(&parts));
+    let (Some(server), Some(visitor)) = (use_context::<Arc<Server>>(), visitor) else {
+        return Err(ErrorBody::new(ErrorCode::Internal, "This question was asked outside of a request."));
+    };
+    let response = use_context::<ResponseOptions>();
+    if let Some(response) = &response {
+        response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    question(server, visitor).await.map_err(|refusal| {
+        if let Some(response) = response {
+            response.set_status(refusal.status());
+        }
+        refusal.body
+    })
+}
+
+/// Turns a refusal into a page when a person is going to look at it.
+async fn explain(State(site): State<Site>, request: Request, next: Next) -> Response {
+    if !wants_page(request.headers()) {
+        return next.run(request).await;
+    }
+    let mut blank = Request::new(Body::empty());
+    *blank.uri_mut() = request.uri().clone();
+    *blank.headers_mut() = HeaderMap::new();
+    let response = next.run(request).await;
+    let error = match response.extensions().get::<ErrorBody>() {
+        Some(error) => error.clone(),
+        None if response.status() == StatusCode::NOT_FOUND => {
+            ErrorBody::new(ErrorCode::NotFound, "There is no such page.")
+        }
+        None => return response,
+    };
+    let (parts, _) = response.into_parts();
+    let head = Head { status: parts.status, title: "This did not work", alive: false };
+    let mut explained = page(&site, blank, head, move || view! { <ErrorPage error=error.clone()/> }).await;
+    for (name, value) in &parts.headers {
+        if [header::SET_COOKIE, header::RETRY_AFTER].contains(name) {
+            explained.headers_mut().append(name, value.clone());
+        }
+    }
+    explained
+}
+
+/// What differs from page to page around its content.
+#[derive(Clone, Copy)]
+struct Head {
+    status: StatusCode,
+    title: &'static str,
+    /// Whether there is an island to bring to life.
+    alive: bool,
+}
+
+/// Renders one page in the shell, with the content security policy that names its nonce.
+async fn page<V: IntoView + 'static>(
+    site: &Site,
+    request: Request,
+    head: Head,
+    content: impl Fn() -> V + Clone + Send + Sync + 'static,
+) -> Response {
+    let options = site.options.clone();
+    let render = leptos_axum::render_app_async_with_context(
+        move || {
+            leptos::nonce::provide_nonce();
+            set_policy(head.status);
+        },
+        move || {
+            let content = content.clone();
+            view! { <Shell options=options.clone() title=head.title alive=head.alive>{content()}</Shell> }
+        },
+    );
+    render(request).await
+}
+
+fn set_policy(status: StatusCode) {
+    let Some(response) = use_context::<ResponseOptions>() else { return };
+    response.set_status(status);
+    let nonce = leptos::nonce::use_nonce().map(|nonce| format!(" 'nonce-{nonce}'")).unwrap_or_default();
+    // 'wasm-unsafe-eval' lets the page compile its own WebAssembly; it allows no script.
+    let policy = format!(
+        "default-src 'self'; script-src 'self'{nonce} 'wasm-unsafe-eval'; object-src 'none'; base-uri 'none'; \
+         form-action 'self'; frame-ancestors 'none'"
+    );
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        response.insert_header(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    // The page lists one's own uploads: no cache may keep it.
+    response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+/// Files under `/pkg` carry a hash of their content in their names; nothing else does.
+async fn cache_files(request_path: axum::http::Uri, mut response: Response) -> Response {
+    let forever = request_path.path().starts_with("/pkg/") && response.status().is_success();
+    let value = if forever { "public, max-age=31536000, immutable" } else { "no-cache" };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(value));
+    response
+}
+
+/// The build writes the hashes of the bundle's files here, in the site folder: program and site folder are all there
+/// is to deploy.
+const HASHES: &str = "plimsoll-hash.txt";
+
+fn leptos_options(site: &Path) -> LeptosOptions {
+    let root = site.to_string_lossy().into_owned();
+    let hashes = std::path::absolute(site.join(HASHES)).unwrap_or_else(|_| site.join(HASHES));
+    LeptosOptions::builder()
+        .output_name("plimsoll")
+        .site_root(root)
+        .hash_files(hashes.exists())
+        .hash_file(std::sync::Arc::<str>::from(hashes.to_string_lossy()))
+        .build()
+}

@@ -1,0 +1,53 @@
+//! The `plimsoll` program: arguments, logging, serve until told to stop; no logic of its own.
+
+use std::{io, process::ExitCode};
+
+use anyhow::Context;
+use clap::Parser;
+use plimsoll::{
+    app,
+    cli::{Cli, Command},
+    server::{
+        Server,
+        config::{Config, RawConfig},
+        listen,
+    },
+};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(raw) => serve(*raw),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Every cause on a line of its own: the last is what a person can do something about.
+            eprintln!("plimsoll: {error}");
+            error.chain().skip(1).for_each(|cause| eprintln!("  because: {cause}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(raw: RawConfig) -> anyhow::Result<()> {
+    let config = Config::check(raw)?;
+    // Standard output is for the URL, so that a script can read it.
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(&config.log)?)
+        .with_writer(io::stderr)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stop = listen::stop_signal()?;
+        let listener =
+            listen::bind(config.addr).with_context(|| format!("cannot listen on {}", config.addr))?;
+        let site = config.site.clone();
+        let server = Server::open(config).await?;
+        let app = app::serve::router(&server, &site);
+        println!("Plimsoll listens on http://{}", listener.local_addr()?);
+        listen::serve(listener, app, server, stop).await;
+        Ok(())
+    })
+}
