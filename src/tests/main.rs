@@ -1,0 +1,16 @@
+//! The integration tests: the real router, real files, the rules of the house.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests say what they expect by unwrapping, their helpers too"
+)]
+
+mod books;
+mod bytes;
+mod crash;
+mod files;
+mod markup;
+mod pages;
+mod tidy;
+mod uploads;
+mod util;

@@ -1,0 +1,97 @@
+//! The site over a real port: pages, server functions, what a form without script meets, and the headers around it.
+
+use plimsoll::wire::{ErrorCode, ProgressFrame, ProgressState, Receipt};
+
+use crate::util::*;
+
+const BROWSER: &str = "\r\nAccept: text/html,application/xhtml+xml,*/*;q=0.8\r\nSec-Fetch-Mode: navigate";
+
+#[tokio::test]
+async fn the_page_comes_with_a_cookie_and_a_strict_policy() {
+    let server = TestServer::site().await;
+    let page = server.send(&format!("GET / HTTP/1.1{BROWSER}"), b"").await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    let policy = &page.headers["content-security-policy"];
+    assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert!(!policy.contains("'unsafe-inline'") && !policy.contains("'unsafe-eval'"), "{policy}");
+    let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
+    let html = page.text();
+    let scripts = html.matches("<script").count();
+    assert_eq!(
+        html.matches(&format!("nonce=\"{nonce}\"")).count(),
+        scripts,
+        "every script carries the nonce: {html}"
+    );
+    assert!(!html.contains(" style=\""), "no inline style");
+    assert!(page.cookie().starts_with("plimsoll_owner="));
+    let cookie = &page.headers["set-cookie"];
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    let again = server.send(&format!("GET / HTTP/1.1{BROWSER}\r\nCookie: {}", page.cookie()), b"").await;
+    assert!(!again.headers.contains_key("set-cookie"), "a known visitor keeps its cookie");
+}
+
+#[tokio::test]
+async fn a_form_without_script_ends_on_a_page_with_its_receipts() {
+    let server = TestServer::site().await;
+    let mut body = b"--XX\r\nContent-Disposition: form-data; name=\"digest\"\r\n\r\nsha-256\r\n".to_vec();
+    body.extend(form("XX", &[("file", "<b>one</b>.txt", b"abc"), ("file", "two", b"2")]));
+    let answer = server.send(&form_head("XX", BROWSER), &body).await;
+    assert_eq!(answer.status, 303);
+    let location = answer.headers["location"].clone();
+    assert!(location.starts_with("/results?id="), "{location}");
+    let page = server.send(&format!("GET {location} HTTP/1.1{BROWSER}"), b"").await.text();
+    assert_eq!(page.matches("data-pl-result=").count(), 2, "{page}");
+    assert!(page.contains("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+    assert!(!page.contains("<b>one</b>"), "a name is only words");
+    let listed =
+        server.send(&format!("GET / HTTP/1.1{BROWSER}\r\nCookie: {}", answer.cookie()), b"").await.text();
+    assert_eq!(listed.matches("data-pl-upload=").count(), 2, "{listed}");
+}
+
+#[tokio::test]
+async fn a_person_meets_a_page_where_a_script_meets_a_problem() {
+    let server = TestServer::site().await;
+    let empty = form("XX", &[("file", "", b"")]);
+    let page = server.send(&form_head("XX", BROWSER), &empty).await;
+    assert_eq!((page.status, page.headers["content-type"].split(';').next().unwrap()), (400, "text/html"));
+    assert!(page.text().contains("data-code=\"no-file\""), "{}", page.text());
+    let problem = server.send(&form_head("XX", "\r\nAccept: application/json"), &empty).await;
+    assert_eq!(problem.error().code, ErrorCode::NoFile);
+    let missing = server.send(&format!("GET /no/such/page HTTP/1.1{BROWSER}"), b"").await;
+    assert_eq!(missing.status, 404);
+    assert!(missing.text().contains("data-code=\"not-found\""));
+}
+
+#[tokio::test]
+async fn server_functions_answer_questions() {
+    let server = TestServer::site().await;
+    let stored = server
+        .send(&form_head("XX", "\r\nX-Progress-ID: asked-after"), &form("XX", &[("f", "n", b"n")]))
+        .await;
+    let cookie = stored.cookie();
+    let frames: Vec<ProgressFrame> =
+        server.get("/api/upload_progress?ids=asked-after,not-heard-of").await.json();
+    assert_eq!(
+        frames.iter().map(|frame| frame.state).collect::<Vec<_>>(),
+        [ProgressState::Done, ProgressState::Unknown]
+    );
+    assert_eq!(server.get("/api/upload_progress?ids=bad%20id%21").await.status, 400);
+    let many = vec!["12345678"; 65].join(",");
+    assert_eq!(server.get(&format!("/api/upload_progress?ids={many}")).await.status, 400);
+
+    let list = async |cookie: &str| {
+        let answer = server.send(&format!("GET /api/list_uploads HTTP/1.1\r\nCookie: {cookie}"), b"").await;
+        answer.json::<Vec<Receipt>>()
+    };
+    let receipts = list(&cookie).await;
+    assert_eq!(receipts, stored.receipts());
+    assert_eq!(list("none=0").await, []);
+
+    let delete = "POST /api/delete_upload HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded";
+    let body = format!("id={}", receipts[0].id);
+    let foreign = format!("{delete}\r\nCookie: {cookie}\r\nOrigin: https://evil.example");
+    assert_eq!(server.send(&foreign, body.as_bytes()).await.status, 403);
+    let own = server.send(&format!("{delete}\r\nCookie: {cookie}"), body.as_bytes()).await;
+    assert_eq!(own.status, 200, "{}", own.text());
+    assert_eq!(list(&cookie).await, []);
+}

@@ -1,0 +1,332 @@
+//! Uploads over a real port: whole, cut, lying, repeated, refused. The old failures of other servers are named above
+//! the tests that keep them out.
+
+use std::time::Duration;
+
+use plimsoll::wire::{ErrorCode, ProgressState};
+
+use crate::util::*;
+
+#[tokio::test]
+async fn a_form_with_files_and_fields_is_stored_and_comes_back_equal() {
+    let server = TestServer::start().await;
+    let (first, second) = (pattern(1_000_000), pattern(3));
+    let mut body = b"--XX\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nbefore\r\n".to_vec();
+    body.extend(form(
+        "XX",
+        &[("a", "été \u{1F6A2}.bin", &first), ("a", "empty", b""), ("b", "second", &second)],
+    ));
+    let answer = server.send(&form_head("XX", ""), &body).await;
+    let receipts = answer.receipts();
+    let told: Vec<_> = receipts.iter().map(|receipt| (receipt.name.as_str(), receipt.size)).collect();
+    assert_eq!(told, [("été \u{1F6A2}.bin", 1_000_000), ("empty", 0), ("second", 3)]);
+    for (receipt, bytes) in receipts.iter().zip([&first[..], b"", &second]) {
+        assert_eq!(server.get(&receipt.url).await.body, bytes);
+    }
+    assert_eq!(server.stored_files().len(), 3);
+}
+
+#[tokio::test]
+async fn the_digest_is_told_when_asked_for_in_any_of_three_ways() {
+    let server = TestServer::start().await;
+    // Of the three bytes "abc", as FIPS 180-2 appendix B.1 gives it.
+    let abc = Some("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned());
+    let body = form("XX", &[("file", "abc", b"abc")]);
+    let by_header = server.send(&form_head("XX", "\r\nWant-Repr-Digest: sha-256=1"), &body).await;
+    assert_eq!(by_header.receipts()[0].sha256, abc);
+    let head = form_head("XX", "").replace("/upload", "/upload?digest=sha-256");
+    assert_eq!(server.send(&head, &body).await.receipts()[0].sha256, abc);
+    let mut with_field =
+        b"--XX\r\nContent-Disposition: form-data; name=\"digest\"\r\n\r\nsha-256\r\n".to_vec();
+    with_field.extend_from_slice(&body);
+    assert_eq!(server.send(&form_head("XX", ""), &with_field).await.receipts()[0].sha256, abc);
+    assert_eq!(server.send(&form_head("XX", ""), &body).await.receipts()[0].sha256, None);
+}
+
+#[tokio::test]
+async fn a_raw_body_is_stored_with_and_without_a_length() {
+    let server = TestServer::start().await;
+    let bytes = pattern(300_000);
+    let answer = server.send("PUT /files/na%20me.bin HTTP/1.1\r\nContent-Type: image/png", &bytes).await;
+    assert_eq!(answer.status, 201);
+    let receipt = &answer.receipts()[0];
+    assert_eq!((receipt.name.as_str(), receipt.media_type.as_str()), ("na me.bin", "image/png"));
+    assert_eq!(answer.headers["location"], receipt.url);
+    assert_eq!(server.get(&receipt.url).await.body, bytes);
+
+    let mut raw = server.connect().await;
+    raw.send(format!("PUT /files/x HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\n", server.addr))
+        .await;
+    for piece in bytes.chunks(70_001) {
+        raw.send(format!("{:x}\r\n", piece.len())).await;
+        raw.send(piece).await;
+        raw.send("\r\n").await;
+    }
+    raw.send("0\r\n\r\n").await;
+    let receipt = raw.answer().await.receipts().remove(0);
+    assert_eq!(server.get(&receipt.url).await.body, bytes);
+}
+
+/// Leptos' own example and tus-java-server 2.0.0 report a cut upload as complete.
+#[tokio::test]
+async fn a_cut_body_is_never_a_file_and_leaves_nothing_behind() {
+    let server = TestServer::start().await;
+    let whole = form("XX", &[("file", "cut", &pattern(500_000))]);
+    for (kept, length) in
+        [(100_000, Some(whole.len())), (100_000, None), (whole.len() - 4, Some(whole.len()))]
+    {
+        let id = format!("cut-{kept}-{}", length.is_some());
+        let mut raw = server.connect().await;
+        let framing =
+            length.map_or("Transfer-Encoding: chunked".to_owned(), |n| format!("Content-Length: {n}"));
+        raw.send(form_head("XX", &format!("\r\nHost: x\r\nX-Progress-ID: {id}\r\n{framing}\r\n\r\n"))).await;
+        match length {
+            Some(_) => raw.send(&whole[..kept]).await,
+            None => {
+                raw.send(format!("{kept:x}\r\n")).await;
+                raw.send(&whole[..kept]).await;
+            }
+        }
+        drop(raw);
+        let frame = server.frame(&id, |frame| frame.state.is_terminal()).await;
+        assert_eq!(frame.state, ProgressState::Failed);
+        assert_eq!(frame.error.unwrap().code, ErrorCode::Interrupted);
+        server.settled().await;
+        assert_eq!(server.stored_files(), [] as [std::path::PathBuf; 0]);
+        assert!(server.server.catalog().unfinished().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_form_without_its_closing_delimiter_is_refused() {
+    let server = TestServer::start().await;
+    let whole = form("XX", &[("file", "open", &pattern(70_000))]);
+    let answer = server.send(&form_head("XX", ""), &whole[..whole.len() - 8]).await;
+    assert_eq!((answer.status, answer.error().code), (400, ErrorCode::Interrupted));
+    server.settled().await;
+    assert!(server.stored_files().is_empty());
+}
+
+#[tokio::test]
+async fn one_bad_file_undoes_the_whole_form() {
+    let server = TestServer::with(|config| config.limits.max_file_size = Some(1000)).await;
+    let body = form("XX", &[("file", "good", &pattern(10)), ("file", "large", &pattern(1001))]);
+    let answer = server.send(&form_head("XX", ""), &body).await;
+    assert_eq!((answer.status, answer.error().code), (413, ErrorCode::TooLarge));
+    server.settled().await;
+    assert!(server.stored_files().is_empty());
+}
+
+#[tokio::test]
+async fn a_form_without_a_file_says_so() {
+    let server = TestServer::start().await;
+    let empty_input = form("XX", &[("file", "", b"")]);
+    let answer = server.send(&form_head("XX", ""), &empty_input).await;
+    assert_eq!((answer.status, answer.error().code), (400, ErrorCode::NoFile));
+    let wrong = server.send("POST /upload HTTP/1.1\r\nContent-Type: text/plain", b"x").await;
+    assert_eq!((wrong.status, wrong.error().code), (415, ErrorCode::UnsupportedMediaType));
+}
+
+/// Firefox shows a refusal only if it may send its body meanwhile, and sends it a second time otherwise.
+#[tokio::test]
+async fn a_refusal_before_the_body_is_told_and_the_body_is_drained() {
+    let server = TestServer::with(|config| config.limits.max_request_size = Some(100_000)).await;
+    let mut raw = server.connect().await;
+    let body = form("XX", &[("file", "large", &pattern(4_000_000))]);
+    raw.send(form_head("XX", &format!("\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len()))).await;
+    // The whole body is taken, though the answer stands since its head was read.
+    raw.send(&body).await;
+    let answer = raw.answer().await;
+    assert_eq!((answer.status, answer.error().code), (413, ErrorCode::TooLarge));
+    assert!(!answer.error().retryable);
+    assert!(server.stored_files().is_empty());
+}
+
+/// The nginx module fails the running upload when its id is used again; two others count into one number.
+#[tokio::test]
+async fn a_live_id_used_again_is_refused_and_the_first_upload_untouched() {
+    let server = TestServer::start().await;
+    let bytes = pattern(400_000);
+    let body = form("first", &[("file", "first", &bytes)]);
+    let mut first = server.connect().await;
+    let extra = format!("\r\nHost: x\r\nX-Progress-ID: used-twice\r\nContent-Length: {}\r\n\r\n", body.len());
+    first.send(form_head("first", &extra)).await;
+    first.send(&body[..200_000]).await;
+    let before = server.frame("used-twice", |frame| frame.body_received == 200_000).await;
+
+    let other = form("second", &[("file", "second", b"!")]);
+    let second = server.send(&form_head("second", "\r\nX-Progress-ID: used-twice"), &other).await;
+    assert_eq!((second.status, second.error().code), (409, ErrorCode::ProgressIdInUse));
+    assert_eq!(server.frame("used-twice", |_| true).await, before);
+
+    first.send(&body[200_000..]).await;
+    let receipts = first.answer().await.receipts();
+    assert_eq!(server.get(&receipts[0].url).await.body, bytes);
+    assert_eq!(server.stored_files().len(), 1);
+}
+
+/// Chromium and Firefox send a POST again by themselves after a reset: same bytes, same boundary, no script knows.
+#[tokio::test]
+async fn the_same_request_sent_again_by_the_browser_is_one_upload() {
+    let server = TestServer::start().await;
+    let bytes = pattern(400_000);
+    let body = form("WebKitBoundaryX", &[("file", "once", &bytes)]);
+    let extra = format!("\r\nHost: x\r\nX-Progress-ID: sent-again\r\nContent-Length: {}\r\n\r\n", body.len());
+    let mut first = server.connect().await;
+    first.send(form_head("WebKitBoundaryX", &extra)).await;
+    first.send(&body[..300_000]).await;
+    let before = server.frame("sent-again", |frame| frame.body_received == 300_000).await;
+
+    // The first connection is still open: the server has not noticed anything.
+    let mut again = server.connect().await;
+    again.send(form_head("WebKitBoundaryX", &extra)).await;
+    again.send(&body[..50_000]).await;
+    let restarted = server.frame("sent-again", |frame| frame.body_received == 50_000).await;
+    assert!(restarted.seq > before.seq && restarted.attempt == before.attempt);
+    again.send(&body[50_000..]).await;
+    let receipts = again.answer().await.receipts();
+    server.settled().await;
+    assert_eq!(server.get(&receipts[0].url).await.body, bytes);
+    assert_eq!(server.stored_files().len(), 1);
+
+    // And a third time, because the answer was lost: the same answer, no second file.
+    let mut third = server.connect().await;
+    third.send(form_head("WebKitBoundaryX", &extra)).await;
+    third.send(&body).await;
+    assert_eq!(third.answer().await.receipts(), receipts);
+    assert_eq!(server.stored_files().len(), 1);
+}
+
+#[tokio::test]
+async fn limits_of_time_are_told_apart() {
+    let server = TestServer::with(|config| config.limits.idle_timeout = Duration::from_millis(300)).await;
+    let mut raw = server.connect().await;
+    raw.send(form_head(
+        "XX",
+        "\r\nHost: x\r\nX-Progress-ID: stalled-1\r\nContent-Length: 5000\r\n\r\n--XX\r\n",
+    ))
+    .await;
+    let answer = raw.answer().await;
+    assert_eq!((answer.status, answer.error().code), (408, ErrorCode::TimedOut));
+    assert!(answer.error().retryable);
+    let nginx = server.get("/progress?X-Progress-ID=stalled-1").await.text();
+    assert_eq!(nginx, "{ \"state\" : \"error\", \"status\" : 408 }\r\n");
+}
+
+#[tokio::test]
+async fn a_request_whose_head_never_ends_is_cut() {
+    let server = TestServer::with(|config| config.header_timeout = Duration::from_millis(300)).await;
+    let mut raw = server.connect().await;
+    raw.send("POST /upload HTTP/1.1\r\nHost: x\r\n").await;
+    let ended =
+        tokio::time::timeout(PATIENCE, raw.try_answer()).await.expect("the server does not wait for ever");
+    assert!(ended.is_none_or(|answer| answer.status == 408));
+}
+
+#[tokio::test]
+async fn a_stop_lets_uploads_under_way_end_and_takes_no_new_ones() {
+    let mut server = TestServer::start().await;
+    let bytes = pattern(200_000);
+    let body = form("XX", &[("file", "last", &bytes)]);
+    let mut raw = server.connect().await;
+    let extra = format!("\r\nHost: x\r\nX-Progress-ID: under-way\r\nContent-Length: {}\r\n\r\n", body.len());
+    raw.send(form_head("XX", &extra)).await;
+    raw.send(&body[..100_000]).await;
+    server.frame("under-way", |frame| frame.body_received == 100_000).await;
+    server.begin_stop();
+    wait_for(|| server.server.tasks().is_closed().then_some(())).await;
+    raw.send(&body[100_000..]).await;
+    assert_eq!(raw.answer().await.receipts()[0].size, 200_000);
+    server.stopped().await;
+    assert_eq!(server.stored_files().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_gives_up_what_does_not_end_within_its_grace() {
+    let mut server = TestServer::with(|config| config.shutdown_grace = Duration::from_millis(100)).await;
+    let mut raw = server.connect().await;
+    raw.send(form_head("XX", "\r\nHost: x\r\nX-Progress-ID: too-late\r\nContent-Length: 500000\r\n\r\n"))
+        .await;
+    raw.send(&form("XX", &[("file", "late", &pattern(100_000))])[..100_000]).await;
+    server.frame("too-late", |frame| frame.body_received == 100_000).await;
+    server.begin_stop();
+    let answer = raw.answer().await;
+    assert_eq!((answer.status, answer.error().code), (503, ErrorCode::ShuttingDown));
+    server.stopped().await;
+    assert!(server.stored_files().is_empty());
+}
+
+#[tokio::test]
+async fn too_many_open_uploads_of_one_owner_are_refused_and_may_be_tried_again() {
+    let server = TestServer::with(|config| config.max_open_uploads = Some(1)).await;
+    let cookie = server.send(&form_head("XX", ""), &form("XX", &[("file", "a", b"a")])).await.cookie();
+    let mut raw = server.connect().await;
+    let extra = format!(
+        "\r\nHost: x\r\nCookie: {cookie}\r\nX-Progress-ID: the-first\r\nContent-Length: 9000\r\n\r\n--"
+    );
+    raw.send(form_head("XX", &extra)).await;
+    wait_for(|| (server.server.progress().live() == 1).then_some(())).await;
+    let body = form("YY", &[("file", "b", b"b")]);
+    let second = server.send(&form_head("YY", &format!("\r\nCookie: {cookie}")), &body).await;
+    assert_eq!((second.status, second.error().code), (429, ErrorCode::TooManyUploads));
+    assert!(second.error().retryable && second.headers.contains_key("retry-after"));
+    drop(raw);
+    server.settled().await;
+    assert_eq!(server.send(&form_head("YY", &format!("\r\nCookie: {cookie}")), &body).await.status, 200);
+}
+
+/// The limit used to hold for announced sizes and known owners only: a chunked body, or one without our cookie, could
+/// fill the volume.
+#[tokio::test]
+async fn the_share_of_one_owner_holds_for_strangers_and_for_bodies_without_a_length() {
+    let server = TestServer::with(|config| config.limits.max_bytes_per_owner = Some(1000)).await;
+    let stranger = server.send("PUT /files/x HTTP/1.1", &pattern(1001)).await;
+    assert_eq!((stranger.status, stranger.error().code), (413, ErrorCode::QuotaExceeded));
+    let first = server.send("PUT /files/x HTTP/1.1", &pattern(900)).await;
+    assert_eq!(first.status, 201);
+
+    let mut raw = server.connect().await;
+    let head = format!(
+        "PUT /files/y HTTP/1.1\r\nHost: x\r\nCookie: {}\r\nTransfer-Encoding: chunked\r\n\r\n",
+        first.cookie()
+    );
+    raw.send(head).await;
+    // 101 bytes, and no end: it is the count that refuses them.
+    raw.send("65\r\n").await;
+    raw.send(&pattern(101)).await;
+    let answer = raw.answer().await;
+    assert_eq!((answer.status, answer.error().code), (413, ErrorCode::QuotaExceeded));
+    drop(raw);
+    server.settled().await;
+    assert_eq!(server.stored_files().len(), 1);
+}
+
+/// The answer used to be plain text without a code, and the body was not drained.
+#[tokio::test]
+async fn a_name_that_is_no_text_is_refused_like_everything_else() {
+    let server = TestServer::start().await;
+    let answer = server.send("PUT /files/%ff HTTP/1.1", &pattern(3_000_000)).await;
+    assert_eq!((answer.status, answer.error().code), (400, ErrorCode::Malformed));
+    let cases = [
+        ("/files/%ff", 404, ErrorCode::NotFound),
+        ("/progress/%ff", 400, ErrorCode::Malformed),
+        ("/progress/%ff/events", 400, ErrorCode::Malformed),
+    ];
+    for (path, status, code) in cases {
+        let answer = server.get(path).await;
+        assert_eq!((answer.status, answer.error().code), (status, code), "{path}");
+    }
+}
+
+/// The share was looked at before the books: an upload that had filled it was refused when it came again because its
+/// answer was lost (promise 10).
+#[tokio::test]
+async fn an_upload_that_fills_the_share_is_replayed_when_its_answer_was_lost() {
+    let server = TestServer::with(|config| config.limits.max_bytes_per_owner = Some(1000)).await;
+    let cookie = server.send("PUT /files/x HTTP/1.1", b"x").await.cookie();
+    let body = form("XX", &[("file", "most", &pattern(700))]);
+    let head = form_head("XX", &format!("\r\nCookie: {cookie}\r\nX-Progress-ID: most-of-it"));
+    let first = server.send(&head, &body).await.receipts();
+    assert_eq!(server.send(&head, &body).await.receipts(), first);
+    assert_eq!(server.stored_files().len(), 2);
+}
