@@ -1,0 +1,155 @@
+// Anyone can use it (promise 8): axe in every state, the keyboard alone, and what a screen reader hears.
+
+import type { Locator, Page } from '@playwright/test';
+import { expectNoViolations } from '../fixtures/axe';
+import { MIB } from '../fixtures/files';
+import { expect, test } from '../fixtures/test';
+
+test('axe finds nothing in any state', async ({ widget, net, files, page, silence }) => {
+  silence.allowFailedRequests();
+  const [sending, held, refused] = [await files.sample('axe-sending.bin', 16 * MIB), await files.sample('axe-held.bin', MIB), await files.sample('axe-refused.bin', 1000)];
+  await widget.open();
+  await expectNoViolations(page, 'idle');
+
+  net.behave({ kind: 'stall', after: 4 * MIB });
+  await widget.pick(sending);
+  await expect.poll(async () => (await widget.read(sending.name)).received).toBeGreaterThan(MIB);
+  await expectNoViolations(page, 'uploading');
+
+  net.behave({ kind: 'hold', frames: 'processing' });
+  await widget.pick(held);
+  await widget.waitState(held.name, 'processing');
+  await expectNoViolations(page, 'processing');
+
+  const body = JSON.stringify({ type: 'about:blank', status: 413, code: 'too-large', message: 'Too large for this drawer.', retryable: false });
+  net.behave({ kind: 'answer', status: 413, body, times: 1 });
+  await widget.pick(refused);
+  await widget.waitState(refused.name, 'failed');
+  await expectNoViolations(page, 'failed');
+
+  net.release();
+  for (const { name } of [sending, held]) await widget.waitState(name, 'done');
+  await expect(widget.uploads).toHaveCount(2);
+  await expectNoViolations(page, 'done');
+
+  // The same in the dark (Firefox takes no colour scheme over BiDi: there this looks at the light page again).
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await expectNoViolations(page, 'dark');
+  await page.setViewportSize({ width: 320, height: 640 });
+  await expectNoViolations(page, '320 px');
+});
+
+test('every bar is named after its file', async ({ widget, net, files, page }) => {
+  const samples = [await files.sample('bar-1.bin', 12 * MIB), await files.sample('bar-2.bin', 12 * MIB)];
+  await widget.open();
+  net.behave({ kind: 'stall', after: MIB });
+  await widget.pick(...samples);
+  for (const { name } of samples) {
+    const bar = page.getByRole('progressbar', { name: new RegExp(name.replace('.', '\\.')) });
+    await expect(bar).toHaveCount(1);
+    await expect(bar).toHaveAttribute('aria-valuemin', '0');
+    await expect(bar).toHaveAttribute('aria-valuemax', '100');
+  }
+  net.release();
+  for (const { name } of samples) await widget.waitState(name, 'done');
+});
+
+test('with the keyboard alone, from start to end', async ({ widget, net, files, page }) => {
+  const sample = await files.sample('keys.bin', 24 * MIB);
+  await widget.open();
+  net.behave({ kind: 'stall', after: 2 * MIB });
+  await page.keyboard.press('Tab');
+  const chooser = await openByKey(page, widget.input);
+  await chooser.setFiles(sample.path);
+  await widget.waitState(sample.name, 'sending');
+  await expectFocus(page, 'focus stays while the list grows');
+
+  await pressOn(page, widget.button('cancel', sample.name), 'Enter');
+  await widget.waitState(sample.name, 'cancelled');
+  await expectFocus(page, 'focus after cancel');
+
+  net.release();
+  await pressOn(page, widget.button('retry', sample.name), 'Space');
+  await widget.waitState(sample.name, 'done');
+  await expectFocus(page, 'focus after retry');
+
+  await pressOn(page, widget.button('remove', sample.name), 'Enter');
+  await expect(widget.row(sample.name)).toHaveCount(0);
+  await expectFocus(page, 'focus after remove');
+
+  await tabTo(page, page.locator('[data-pl-upload] a[data-pl-download]'));
+  await pressOn(page, page.locator('[data-pl-upload] [data-pl-delete]'), 'Enter');
+  await expect(widget.uploads).toHaveCount(0);
+  await expectFocus(page, 'focus after delete');
+});
+
+test('what is announced: politely, once, and seldom', async ({ widget, net, files, page, silence }) => {
+  silence.allowFailedRequests();
+  const [good, bad] = [await files.sample('heard.bin', 5_000_000), await files.sample('unheard.bin', 1000)];
+  await widget.open();
+  await expect(page.locator('[aria-live], [role=status], [role=alert], [role=log]')).toHaveCount(1);
+  await expect(page.locator('[data-pl-announcer]')).toBeEmpty();
+  await widget.listen();
+  net.behave({ kind: 'slow', rate: 2_000_000 });
+  await widget.pick(good);
+  await widget.waitState(good.name, 'done');
+  await expect.poll(async () => (await widget.announced()).at(-1), 'the end is told').toMatch(/stored/i);
+
+  const message = 'Not in this drawer.';
+  net.behave({ kind: 'answer', status: 413, body: JSON.stringify({ code: 'too-large', message, retryable: false }), times: 1 });
+  await widget.pick(bad);
+  await widget.waitState(bad.name, 'failed');
+  await expect.poll(async () => (await widget.announced()).join(' | '), 'a failure is told with its reason').toContain(message);
+
+  const heard = await widget.announced();
+  expect(heard.filter((text, i) => text === heard[i - 1]), `nothing twice in a row: ${heard.join(' | ')}`).toEqual([]);
+  // A start and an end for each of two, and three milestones between at the most: nobody counts aloud.
+  expect(heard.length, heard.join(' | ')).toBeGreaterThanOrEqual(3);
+  expect(heard.length, heard.join(' | ')).toBeLessThanOrEqual(7);
+});
+
+/** Tabs to the file input, or to the button that stands for it, and opens the dialog with the space bar. */
+async function openByKey(page: Page, input: Locator) {
+  await tabTo(page, input);
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.keyboard.press('Space')]);
+  return chooser;
+}
+
+async function pressOn(page: Page, target: Locator, key: 'Enter' | 'Space'): Promise<void> {
+  await tabTo(page, target);
+  await page.keyboard.press(key);
+}
+
+/** Moves the focus with Tab or Shift+Tab, as the target lies after or before it; the focus must show on arrival. */
+async function tabTo(page: Page, target: Locator): Promise<void> {
+  await expect(target).toHaveCount(1);
+  for (let steps = 0; steps < 60; steps++) {
+    const where = await target.evaluate((element) => {
+      const now = document.activeElement;
+      if (now === element) return 'here';
+      return now && now !== document.body && now.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_PRECEDING ? 'before' : 'after';
+    });
+    if (where === 'here') {
+      expect(await target.evaluate(showsFocus), `focus is visible on ${target}`).toBe(true);
+      return;
+    }
+    await page.keyboard.press(where === 'before' ? 'Shift+Tab' : 'Tab');
+  }
+  throw new Error(`The keyboard does not reach ${target}`);
+}
+
+/** Whether an outline or a ring is drawn on the focused element or on what holds it. */
+function showsFocus(element: Element): boolean {
+  for (let at: Element | null = element, depth = 0; at && depth < 3; at = at.parentElement, depth++) {
+    // The ring of a file input may be drawn on its button.
+    for (const style of [getComputedStyle(at), getComputedStyle(at, '::file-selector-button')]) {
+      if ((style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== 'none') return true;
+    }
+  }
+  return false;
+}
+
+/** Focus is on something; it may be moved on a frame after what had it went away. */
+async function expectFocus(page: Page, when: string): Promise<void> {
+  await expect.poll(() => page.evaluate(() => document.activeElement !== null && document.activeElement !== document.body), when).toBe(true);
+}
