@@ -19,12 +19,32 @@ pub struct Refusal {
     pub body: ErrorBody,
     source: Option<Box<dyn Error + Send + Sync>>,
     retry_after_s: Option<u32>,
+    problem: Option<ProblemType>,
+}
+
+/// Problem types of others (RFC 9457, section 3.1.1), with the members that they have besides ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type")]
+pub enum ProblemType {
+    /// Of Resumable Uploads for HTTP: a piece begins elsewhere than where the upload ends.
+    #[serde(rename = "https://iana.org/assignments/http-problem-types#mismatching-upload-offset")]
+    MismatchingUploadOffset {
+        /// Where the upload ends, in bytes.
+        #[serde(rename = "expected-offset")]
+        expected: u64,
+        /// Where the piece begins, in bytes.
+        #[serde(rename = "provided-offset")]
+        provided: u64,
+    },
+    /// Of Resumable Uploads for HTTP: two lengths of one upload.
+    #[serde(rename = "https://iana.org/assignments/http-problem-types#inconsistent-upload-length")]
+    InconsistentUploadLength,
 }
 
 impl Refusal {
     /// A refusal with a sentence for a person.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { body: ErrorBody::new(code, message), source: None, retry_after_s: None }
+        Self { body: ErrorBody::new(code, message), source: None, retry_after_s: None, problem: None }
     }
 
     /// The same refusal with the number or name that its sentence speaks of.
@@ -42,6 +62,12 @@ impl Refusal {
     /// The same refusal, with the number of seconds after which a retry makes sense.
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The same refusal as a problem of this type.
+    pub fn of_type(mut self, problem: ProblemType) -> Self {
+        self.problem = Some(problem);
         self
     }
 
@@ -88,16 +114,22 @@ pub fn status(code: ErrorCode) -> StatusCode {
         C::TooLarge | C::TooManyFiles | C::QuotaExceeded => StatusCode::PAYLOAD_TOO_LARGE,
         C::UnsupportedMediaType | C::TypeNotAccepted => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         C::TooManyUploads => StatusCode::TOO_MANY_REQUESTS,
+        C::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        C::UnsupportedVersion => StatusCode::PRECONDITION_FAILED,
+        // tus has a number of its own, which no registry knows.
+        C::ChecksumMismatch => StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST),
         C::StorageFailed | C::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         C::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         C::OutOfSpace => StatusCode::INSUFFICIENT_STORAGE,
     }
 }
 
-/// A problem document of RFC 9457 with the default `type`, `about:blank`. `code`, `message` and `retryable` are our
-/// extension members; `detail` is the number or name that the message speaks of.
+/// A problem document of RFC 9457; without a type of its own it is of the default, `about:blank`. `code`, `message`
+/// and `retryable` are our extension members; `detail` is the number or name that the message speaks of.
 #[derive(Serialize)]
 struct Problem<'a> {
+    #[serde(flatten)]
+    problem: Option<ProblemType>,
     title: &'a str,
     status: u16,
     #[serde(flatten)]
@@ -113,7 +145,9 @@ impl IntoResponse for Refusal {
             tracing::info!(code = %self.body.code, source = ?self.source, "refused: {}", self.body.message);
         }
         let problem = Problem {
-            title: status.canonical_reason().unwrap_or("Error"),
+            problem: self.problem,
+            // 460 has no reason of its own.
+            title: status.canonical_reason().unwrap_or("Checksum Mismatch"),
             status: status.as_u16(),
             body: &self.body,
         };
@@ -140,6 +174,22 @@ mod tests {
             let status = status(code);
             assert!(status.is_client_error() || status.is_server_error(), "{code}");
         }
+    }
+
+    #[test]
+    fn a_problem_of_another_type_has_the_members_of_both() {
+        let problem = |refusal: &Refusal| {
+            let problem =
+                Problem { problem: refusal.problem, title: "Conflict", status: 409, body: &refusal.body };
+            serde_json::to_string(&problem).unwrap()
+        };
+        let plain = Refusal::new(ErrorCode::OffsetMismatch, "No.");
+        let ours =
+            r#""title":"Conflict","status":409,"code":"offset-mismatch","message":"No.","retryable":true}"#;
+        assert_eq!(problem(&plain), format!("{{{ours}"));
+        let typed = plain.of_type(ProblemType::MismatchingUploadOffset { expected: 5, provided: 7 });
+        let theirs = r#"{"type":"https://iana.org/assignments/http-problem-types#mismatching-upload-offset","expected-offset":5,"provided-offset":7,"#;
+        assert_eq!(problem(&typed), format!("{theirs}{ours}"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod listen;
 pub mod multipart;
 pub mod owner;
 pub mod progress;
+pub mod protocol;
 pub mod questions;
 pub mod receive;
 pub mod routes;

@@ -516,6 +516,22 @@ pub fn display_name(raw: &str) -> String {
     if name == "." || name == ".." { String::new() } else { name.to_owned() }
 }
 
+/// The file name in a request's own `Content-Disposition` (RFC 6266), as words; None when there is none, or none that
+/// can be read.
+pub fn disposition_file_name(value: &str) -> Option<String> {
+    let (_kind, parameters) = value.split_once(';')?;
+    let (mut plain, mut extended) = (None, None);
+    for parameter in Parameters(parameters) {
+        let (key, value) = parameter.ok()?;
+        if key.eq_ignore_ascii_case("filename") {
+            plain = Some(value.decode(Backslash::Any));
+        } else if key.eq_ignore_ascii_case("filename*") {
+            extended = extended_value(value.raw);
+        }
+    }
+    extended.or(plain).map(|raw| display_name(&raw)).filter(|name| !name.is_empty())
+}
+
 struct Disposition {
     name: String,
     file_name: Option<String>,
@@ -701,6 +717,27 @@ mod tests {
 
     fn boundary() -> Boundary {
         Boundary::new(B).unwrap()
+    }
+
+    #[test]
+    fn the_file_name_of_a_request() {
+        let check = |value: &str| disposition_file_name(value);
+        assert_eq!(check("inline; filename=a.txt").as_deref(), Some("a.txt"));
+        assert_eq!(check(r#"attachment; filename="a \"b\".txt""#).as_deref(), Some("a \"b\".txt"));
+        assert_eq!(check("inline; filename=\"x\"; filename*=UTF-8''%C3%A9.txt").as_deref(), Some("é.txt"));
+        assert_eq!(check("inline; filename=../../etc/passwd").as_deref(), Some("passwd"));
+        for none in [
+            "",
+            "inline",
+            "inline;",
+            "inline; filename=",
+            "inline; filename=\"",
+            "inline; =x",
+            "inline; filename=..",
+            "inline; filename*=UTF-8''%2e%2e%2f%00",
+        ] {
+            assert_eq!(check(none), None, "{none:?}");
+        }
     }
 
     /// Feeds the chunks and joins the data, so that where the chunks were cut must not matter.

@@ -85,10 +85,16 @@ codes! {
     TypeNotAccepted = "type-not-accepted", false;
     /// The form held no file.
     NoFile = "no-file", false;
+    /// This address does not take requests of this method.
+    MethodNotAllowed = "method-not-allowed", false;
+    /// The request speaks a version of its protocol that the server does not.
+    UnsupportedVersion = "unsupported-version", false;
     /// The content type of the request is none that this route takes.
     UnsupportedMediaType = "unsupported-media-type", false;
     /// The file's length differs from what was announced.
     LengthMismatch = "length-mismatch", false;
+    /// The content of one request differs from the checksum sent with it; nothing of it was kept.
+    ChecksumMismatch = "checksum-mismatch", true;
     /// The file's digest differs from what was announced.
     DigestMismatch = "digest-mismatch", false;
     /// The request came from another site, without leave.

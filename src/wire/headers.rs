@@ -15,5 +15,57 @@ pub const FILE_SIZE: &str = "Plimsoll-File-Size";
 /// RFC 9530, section 4: asks for the digest of what was stored. `sha-256` is the one algorithm that is served.
 pub const WANT_REPR_DIGEST: &str = "Want-Repr-Digest";
 
-/// RFC 9530, section 3: the digest of the stored file, in the answer.
+/// RFC 9530, section 3: the digest of the stored file, in the answer; in a request that begins an upload, what it has
+/// to be.
 pub const REPR_DIGEST: &str = "Repr-Digest";
+
+/// RFC 9530, section 2: the digest of one request's content.
+pub const CONTENT_DIGEST: &str = "Content-Digest";
+
+/// tus and resumable uploads: how many bytes of an upload the server has.
+pub const UPLOAD_OFFSET: &str = "Upload-Offset";
+
+/// tus and resumable uploads: how many bytes an upload will have.
+pub const UPLOAD_LENGTH: &str = "Upload-Length";
+
+/// Resumable uploads: whether a request, or an upload, is the whole.
+pub const UPLOAD_COMPLETE: &str = "Upload-Complete";
+
+/// Resumable uploads: what the server allows.
+pub const UPLOAD_LIMIT: &str = "Upload-Limit";
+
+/// Resumable uploads: which version of the draft a client speaks.
+pub const UPLOAD_DRAFT_INTEROP_VERSION: &str = "Upload-Draft-Interop-Version";
+
+/// tus: the version that is spoken, in every request and answer.
+pub const TUS_RESUMABLE: &str = "Tus-Resumable";
+
+/// tus: the versions that a server speaks.
+pub const TUS_VERSION: &str = "Tus-Version";
+
+/// tus: the extensions that a server has.
+pub const TUS_EXTENSION: &str = "Tus-Extension";
+
+/// tus: the largest upload.
+pub const TUS_MAX_SIZE: &str = "Tus-Max-Size";
+
+/// tus: the algorithms of [`UPLOAD_CHECKSUM`].
+pub const TUS_CHECKSUM_ALGORITHM: &str = "Tus-Checksum-Algorithm";
+
+/// tus: `1`, as long as the length is not known.
+pub const UPLOAD_DEFER_LENGTH: &str = "Upload-Defer-Length";
+
+/// tus: what a client says of an upload, told back as it came.
+pub const UPLOAD_METADATA: &str = "Upload-Metadata";
+
+/// tus: whether an upload is a part of another, or made of parts.
+pub const UPLOAD_CONCAT: &str = "Upload-Concat";
+
+/// tus: the checksum of one request's content, as header or trailer.
+pub const UPLOAD_CHECKSUM: &str = "Upload-Checksum";
+
+/// tus: when an unfinished upload will be given up.
+pub const UPLOAD_EXPIRES: &str = "Upload-Expires";
+
+/// tus: the method that is meant, from clients that can send `GET` and `POST` only.
+pub const METHOD_OVERRIDE: &str = "X-HTTP-Method-Override";

@@ -80,15 +80,6 @@ fn argument<'a>(query: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// A header field that holds one whole number.
-fn number(headers: &HeaderMap, name: &str) -> Result<Option<u64>, Refusal> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
-    let digits =
-        value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
-    let malformed = || Refusal::new(ErrorCode::Malformed, format!("{name} takes one whole number."));
-    digits.and_then(|text| text.parse().ok()).map(Some).ok_or_else(malformed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,19 +94,5 @@ mod tests {
         headers.insert("x-progress-id", "../../x".parse().unwrap());
         assert_eq!(progress_id(&headers, query).unwrap_err().code(), ErrorCode::Malformed);
         assert!(progress_id(&HeaderMap::new(), Some("y-X-Progress-ID=12345678")).unwrap().is_none());
-    }
-
-    #[test]
-    fn a_number_is_digits_only() {
-        let check = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("n", text.parse().unwrap());
-            number(&headers, "n").map_err(|refusal| refusal.code())
-        };
-        assert_eq!(check("0"), Ok(Some(0)));
-        assert_eq!(check("18446744073709551615"), Ok(Some(u64::MAX)));
-        for bad in ["", "-1", "+1", "1.0", "18446744073709551616", "0x10", "1, 2"] {
-            assert_eq!(check(bad), Err(ErrorCode::Malformed), "{bad:?}");
-        }
     }
 }

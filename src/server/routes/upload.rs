@@ -11,13 +11,14 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{argument, number, progress_id};
+use super::{argument, progress_id};
 use crate::{
     server::{
         Refusal, Server,
         body::drain_in_background,
         ingest::{Arrival, Shape, ingest},
         multipart::{self, Boundary},
+        protocol::{digest::wants_sha256, fields::number},
         security::{Visitor, wants_page},
     },
     wire::{ErrorCode, Receipt, UploadAnswer, headers},
@@ -112,14 +113,13 @@ fn announced(
     let body_size = number(headers, header::CONTENT_LENGTH.as_str())?;
     let file_size = number(headers, headers::FILE_SIZE)?;
     let attempt = number(headers, headers::ATTEMPT)?.unwrap_or(1);
-    let of_header = headers.get(headers::WANT_REPR_DIGEST).and_then(|value| value.to_str().ok());
     Ok(Arrival {
         progress_id: progress_id(headers, query)?,
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX).max(1),
         fingerprint: fingerprint(&shape, headers),
         file_size: if matches!(shape, Shape::Raw { .. }) { file_size.or(body_size) } else { file_size },
         body_size,
-        want_sha256: of_header.is_some_and(wants_sha256)
+        want_sha256: wants_sha256(headers)
             || query.and_then(|query| argument(query, "digest")) == Some("sha-256"),
         visitor,
         shape,
@@ -137,14 +137,6 @@ fn fingerprint(shape: &Shape, headers: &HeaderMap) -> Option<[u8; 16]> {
     hash.finalize().first_chunk().copied()
 }
 
-/// `Want-Repr-Digest` (RFC 9530, section 4): a dictionary of algorithms and weights; 0 means no.
-fn wants_sha256(field: &str) -> bool {
-    field.split(',').filter_map(|member| member.trim().split_once('=')).any(|(algorithm, weight)| {
-        let weight = weight.split(';').next().unwrap_or("").trim();
-        algorithm.trim() == "sha-256" && weight.parse::<u8>().is_ok_and(|weight| (1..=10).contains(&weight))
-    })
-}
-
 fn answer(status: StatusCode, receipts: Vec<Receipt>) -> Response {
     let mut response = (status, Json(UploadAnswer::new(receipts))).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -155,18 +147,4 @@ fn answer(status: StatusCode, receipts: Vec<Receipt>) -> Response {
 fn results_page(receipts: &[Receipt]) -> String {
     let ids: Vec<String> = receipts.iter().map(|receipt| format!("id={}", receipt.id)).collect();
     format!("/results?{}", ids.join("&"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_is_wanted_by_weight() {
-        assert!(wants_sha256("sha-256=1"));
-        assert!(wants_sha256("sha-512=3, sha-256=10, md5=0"));
-        for not in ["sha-256=0", "sha-256", "sha-512=3", "", "sha-256=11", "sha-256=x"] {
-            assert!(!wants_sha256(not), "{not:?}");
-        }
-    }
 }

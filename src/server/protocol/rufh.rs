@@ -1,0 +1,260 @@
+//! Resumable Uploads for HTTP (draft-ietf-httpbis-resumable-upload, interop versions 8 and 9): what a request's head
+//! says, as typed values. Must never know where an upload lies or what has become of it.
+
+use axum::http::{HeaderMap, header};
+
+use super::{
+    digest::{ChunkDigest, content_digest, repr_digest, wants_sha256},
+    fields::{boolean, natural, number},
+    is_content_type,
+};
+use crate::{
+    server::{Refusal, error::ProblemType, multipart},
+    wire::{ErrorCode, headers},
+};
+
+/// The media type of a piece that is appended.
+pub const CONTENT_TYPE: &str = "application/partial-upload";
+
+/// A request that begins an upload: by its `Upload-Complete`, whatever its method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Creation {
+    /// Whether the content is the whole file, or its beginning.
+    pub complete: bool,
+    /// Bytes of the whole, where the request says so.
+    pub length: Option<u64>,
+    /// The file's name as words (promise 6).
+    pub name: Option<String>,
+    /// The file's media type.
+    pub media_type: Option<String>,
+    /// With what the content has to agree.
+    pub content_digest: ChunkDigest,
+    /// SHA-256 that the whole file must have.
+    pub repr_digest: Option<[u8; 32]>,
+    /// Whether the SHA-256 of the whole file is wanted with the final answer.
+    pub want_sha256: bool,
+}
+
+/// What `PATCH` brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// Where its content begins.
+    pub offset: u64,
+    /// Whether the content is the end of the file.
+    pub complete: bool,
+    /// As in [`Creation`].
+    pub length: Option<u64>,
+    /// As in [`Creation`].
+    pub content_digest: ChunkDigest,
+}
+
+/// What a request with this head begins. `None`: it is none of this protocol, since `Upload-Complete` is missing or
+/// no Boolean.
+///
+/// # Errors
+/// [`ErrorCode::LengthMismatch`] when it names two lengths, [`ErrorCode::Malformed`] for a digest that is none.
+pub fn creation(headers: &HeaderMap) -> Result<Option<Creation>, Refusal> {
+    let Some(complete) = boolean(headers, headers::UPLOAD_COMPLETE) else { return Ok(None) };
+    let length = length(headers, 0, complete)?;
+    let content_length = number(headers, header::CONTENT_LENGTH.as_str())?;
+    if length.zip(content_length).is_some_and(|(length, content)| content > length) {
+        return Err(inconsistent("The content is longer than the upload."));
+    }
+    let text = |name: header::HeaderName| {
+        headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    Ok(Some(Creation {
+        complete,
+        length,
+        name: text(header::CONTENT_DISPOSITION).and_then(|value| multipart::disposition_file_name(&value)),
+        media_type: text(header::CONTENT_TYPE).and_then(|value| multipart::clean_media_type(&value)),
+        content_digest: content_digest(headers)?,
+        repr_digest: repr_digest(headers)?,
+        want_sha256: wants_sha256(headers),
+    }))
+}
+
+/// What a `PATCH` with this head brings.
+///
+/// # Errors
+/// [`ErrorCode::UnsupportedMediaType`] when its body is no piece of an upload, [`ErrorCode::Malformed`] when it does
+/// not say where it begins and whether it is the end; otherwise as [`creation`].
+pub fn append(headers: &HeaderMap) -> Result<Append, Refusal> {
+    if !is_content_type(headers, CONTENT_TYPE) {
+        let message = "Pieces of an upload come as application/partial-upload.";
+        return Err(Refusal::new(ErrorCode::UnsupportedMediaType, message).with_detail(CONTENT_TYPE));
+    }
+    let offset = natural(headers, headers::UPLOAD_OFFSET);
+    let Some((offset, complete)) = offset.zip(boolean(headers, headers::UPLOAD_COMPLETE)) else {
+        let message = "Upload-Offset and Upload-Complete have to say where this piece belongs.";
+        return Err(Refusal::new(ErrorCode::Malformed, message));
+    };
+    let length = length(headers, offset, complete)?;
+    Ok(Append { offset, complete, length, content_digest: content_digest(headers)? })
+}
+
+/// The length of the whole, by `Upload-Length` or by a content that is known to be the rest. Both must agree.
+fn length(headers: &HeaderMap, offset: u64, complete: bool) -> Result<Option<u64>, Refusal> {
+    let told = natural(headers, headers::UPLOAD_LENGTH);
+    let content = number(headers, header::CONTENT_LENGTH.as_str())?.filter(|_| complete);
+    let rest = match content.map(|content| offset.checked_add(content)) {
+        Some(None) => return Err(inconsistent("The content is longer than any upload can be.")),
+        Some(end) => end,
+        None => None,
+    };
+    match (told, rest) {
+        (Some(told), Some(rest)) if told != rest => {
+            Err(inconsistent("Upload-Length and Content-Length say different lengths of the upload."))
+        }
+        (told, rest) => Ok(told.or(rest)),
+    }
+}
+
+fn inconsistent(message: &str) -> Refusal {
+    Refusal::new(ErrorCode::LengthMismatch, message).of_type(ProblemType::InconsistentUploadLength)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::protocol::tests::head;
+
+    fn create(fields: &str) -> Result<Option<Creation>, ErrorCode> {
+        creation(&head(fields)).map_err(|refusal| refusal.code())
+    }
+
+    fn created(fields: &str) -> Creation {
+        create(fields).unwrap().unwrap()
+    }
+
+    #[test]
+    fn upload_complete_alone_begins_an_upload() {
+        let plain = Creation {
+            complete: false,
+            length: None,
+            name: None,
+            media_type: None,
+            content_digest: ChunkDigest::None,
+            repr_digest: None,
+            want_sha256: false,
+        };
+        assert_eq!(created("Upload-Complete: ?0"), plain);
+        assert_eq!(created("Upload-Complete: ?1;x=y"), Creation { complete: true, ..plain });
+        for none in [
+            "",
+            "Upload-Complete: 1",
+            "Upload-Complete: true",
+            "Upload-Complete: ?1, ?1",
+            "Upload-Complete: ?0\nUpload-Complete: ?1",
+            "Upload-Complete:",
+            "Upload-Length: 5",
+        ] {
+            assert_eq!(create(none), Ok(None), "{none:?}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_said_of_the_length_agrees() {
+        let length = |fields: &str| create(fields).map(|creation| creation.unwrap().length);
+        assert_eq!(length("Upload-Complete: ?1\nContent-Length: 5"), Ok(Some(5)));
+        assert_eq!(length("Upload-Complete: ?1\nContent-Length: 5\nUpload-Length: 5"), Ok(Some(5)));
+        assert_eq!(length("Upload-Complete: ?1\nUpload-Length: 5;x"), Ok(Some(5)));
+        assert_eq!(length("Upload-Complete: ?1\nContent-Length: 0"), Ok(Some(0)));
+        assert_eq!(length("Upload-Complete: ?1"), Ok(None));
+        // The content is a beginning: it says nothing of the end, but cannot go beyond it.
+        assert_eq!(length("Upload-Complete: ?0\nContent-Length: 5"), Ok(None));
+        assert_eq!(length("Upload-Complete: ?0\nContent-Length: 5\nUpload-Length: 9"), Ok(Some(9)));
+        assert_eq!(length("Upload-Complete: ?0\nContent-Length: 9\nUpload-Length: 9"), Ok(Some(9)));
+        for ignored in ["-1", "x", "9.0", "?1", "1000000000000000", "", "9, 9"] {
+            assert_eq!(
+                length(&format!("Upload-Complete: ?0\nUpload-Length: {ignored}")),
+                Ok(None),
+                "{ignored}"
+            );
+        }
+        for inconsistent in [
+            "Upload-Complete: ?1\nContent-Length: 5\nUpload-Length: 6",
+            "Upload-Complete: ?1\nContent-Length: 6\nUpload-Length: 5",
+            "Upload-Complete: ?0\nContent-Length: 6\nUpload-Length: 5",
+        ] {
+            assert_eq!(length(inconsistent), Err(ErrorCode::LengthMismatch), "{inconsistent:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_file_is_called() {
+        let check = |fields: &str| {
+            let creation = created(&format!("Upload-Complete: ?0\n{fields}"));
+            (creation.name, creation.media_type)
+        };
+        let fields = "Content-Type: image/jpeg\n\
+            Content-Disposition: inline; filename=\"file name.jpg\"; filename*=UTF-8''caf%C3%A9.jpg";
+        assert_eq!(check(fields), (Some("café.jpg".to_owned()), Some("image/jpeg".to_owned())));
+        assert_eq!(check("Content-Disposition: inline; filename=\"../../x\"").0.as_deref(), Some("x"));
+        assert_eq!(check("Content-Disposition: inline"), (None, None));
+        assert_eq!(check("Content-Type: nonsense"), (None, None));
+    }
+
+    #[test]
+    fn digests_are_understood() {
+        let hello = ":LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+        let creation = created(&format!(
+            "Upload-Complete: ?1\nContent-Digest: sha-256={hello}\nRepr-Digest: sha-256={hello}\n\
+             Want-Repr-Digest: sha-256=5"
+        ));
+        assert!(matches!(creation.content_digest, ChunkDigest::Header(_)));
+        assert_eq!(creation.repr_digest.unwrap()[..2], [0x2c, 0xf2]);
+        assert!(creation.want_sha256);
+        for wrong in ["Content-Digest: sha-256=:AA==:", "Repr-Digest: sha-256=:AA==:"] {
+            assert_eq!(
+                create(&format!("Upload-Complete: ?1\n{wrong}")),
+                Err(ErrorCode::Malformed),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_piece_says_where_it_belongs() {
+        let check = |fields: &str| append(&head(fields)).map_err(|refusal| refusal.code());
+        let typed = |fields: &str| check(&format!("Content-Type: application/partial-upload\n{fields}"));
+        let plain = Append { offset: 7, complete: false, length: None, content_digest: ChunkDigest::None };
+        assert_eq!(typed("Upload-Offset: 7\nUpload-Complete: ?0\nContent-Length: 3"), Ok(plain.clone()));
+        let last = Append { complete: true, length: Some(10), ..plain.clone() };
+        assert_eq!(typed("Upload-Offset: 7\nUpload-Complete: ?1\nContent-Length: 3"), Ok(last.clone()));
+        assert_eq!(
+            typed("Upload-Offset: 7\nUpload-Complete: ?1\nContent-Length: 3\nUpload-Length: 10"),
+            Ok(last.clone())
+        );
+        assert_eq!(typed("Upload-Offset: 7\nUpload-Complete: ?1"), Ok(Append { length: None, ..last }));
+        assert_eq!(
+            typed("Upload-Offset: 7\nUpload-Complete: ?0\nUpload-Length: 8\nContent-Length: 3"),
+            // That is for the upload to notice: it has to fail by it.
+            Ok(Append { length: Some(8), ..plain })
+        );
+        for wrong in [
+            "",
+            "Upload-Offset: 7",
+            "Upload-Complete: ?0",
+            "Upload-Offset: -7\nUpload-Complete: ?0",
+            "Upload-Offset: 7.0\nUpload-Complete: ?0",
+            "Upload-Offset: 7\nUpload-Complete: 0",
+            "Upload-Offset: 7\nUpload-Offset: 7\nUpload-Complete: ?0",
+            "Upload-Offset: 7\nUpload-Complete: ?0\nContent-Digest: sha-256=:AA==:",
+        ] {
+            assert_eq!(typed(wrong), Err(ErrorCode::Malformed), "{wrong:?}");
+        }
+        for inconsistent in [
+            "Upload-Offset: 7\nUpload-Complete: ?1\nContent-Length: 3\nUpload-Length: 11",
+            "Upload-Offset: 7\nUpload-Complete: ?1\nContent-Length: 18446744073709551615",
+        ] {
+            assert_eq!(typed(inconsistent), Err(ErrorCode::LengthMismatch), "{inconsistent:?}");
+        }
+        for wrong in
+            ["", "Content-Type: application/octet-stream", "Content-Type: application/offset+octet-stream"]
+        {
+            let fields = format!("{wrong}\nUpload-Offset: 7\nUpload-Complete: ?0");
+            assert_eq!(check(&fields), Err(ErrorCode::UnsupportedMediaType), "{wrong:?}");
+        }
+    }
+}
