@@ -45,6 +45,11 @@ const SLOW_POLL_MS: u64 = 2_000;
 const TAIL_POLL_MS: u64 = 250;
 /// … and no gap is longer than this.
 const POLL_CAP_MS: u64 = 5_000;
+/// The browser says it has more to send, and for so long neither it nor the server has moved: that try is lost. Firefox
+/// sometimes stops for good when it sends a form again by itself after a reset; the server would end it only after its
+/// own idle timeout, and a person would wait as long. A connection that is merely interrupted is given three times what
+/// it takes to be called stalled, because a form begins again at its first byte.
+const LOST_MS: u64 = 3 * STALL_MS;
 /// A poll that was not answered for so long is given up.
 const POLL_LOST_MS: u64 = 15_000;
 /// So many failed polls, and none that was answered: there is no server to ask.
@@ -884,6 +889,13 @@ impl Queue {
                     if due > turn.now {
                         item.stall_armed = true;
                         turn.arm(Timer::Stall(file), due - turn.now);
+                    } else if let Some(lost_ms) = lost_from(item) {
+                        if lost_ms <= turn.now {
+                            self.give_up_request(at, turn);
+                            return self.failed(at, ErrorBody::new(ErrorCode::Network, ""), 0, None, turn);
+                        }
+                        item.stall_armed = true;
+                        turn.arm(Timer::Stall(file), lost_ms - turn.now);
                     }
                     self.touch(at, turn);
                 }
@@ -1020,6 +1032,14 @@ fn wants_polls(item: &Item) -> bool {
         Some(state) => !state.is_terminal(),
         None => true,
     }
+}
+
+/// From when on the present try is lost if nothing moves. `None`: nobody can tell. A browser that tells nothing may be
+/// feeding a proxy that keeps everything to itself.
+fn lost_from(item: &Item) -> Option<u64> {
+    let tally = &item.tally;
+    let more = tally.heard && !tally.unseen && tally.loaded < item.meta.size;
+    more.then(|| tally.gain_ms.max(tally.sent_gain_ms) + LOST_MS)
 }
 
 /// Whether a request that ends now without an answer may nevertheless have stored the file.

@@ -587,6 +587,35 @@ fn a_stall_is_said_after_ten_seconds_and_unsaid_by_the_next_byte() {
     assert_eq!(one.row(F, 12_000).unwrap().hint, None);
 }
 
+/// Firefox 140 to 153, when it sends a form again by itself after a reset, sometimes stops in the middle for good.
+#[test]
+fn a_try_in_which_nothing_moves_any_more_is_given_up_and_tried_again() {
+    let stalled = |told: Vec<Event>| {
+        let (mut one, _) = sending(&Options::default(), 100);
+        for event in told {
+            one.handle(event, 1_000);
+        }
+        poll(&mut one, 2_000, vec![frame(1, ProgressState::Receiving, 50)]);
+        (one.handle(Event::Fired(Timer::Stall(F)), 12_000), one)
+    };
+    let (commands, mut one) = stalled(vec![sent(60)]);
+    assert_eq!(one.row(F, 12_000).unwrap().hint, Some(Hint::Stalled));
+    assert!(commands.contains(&Command::Arm { timer: Timer::Stall(F), delay_ms: 20_000 }), "{commands:?}");
+    let commands = one.handle(Event::Fired(Timer::Stall(F)), 32_000);
+    assert_eq!(commands[0], Command::Abort { file: F, request: R });
+    assert!(matches!(one.row(F, 32_000).unwrap().state, RowState::Waiting { .. }), "{commands:?}");
+
+    // Everything was handed over, or the browser tells nothing: the bytes may lie in a proxy, and time is its own.
+    for told in [vec![sent(100)], vec![], vec![sent(60), Event::SentUnknowable { file: F, request: R }]] {
+        let (commands, one) = stalled(told);
+        assert_eq!(one.row(F, 12_000).unwrap().hint, Some(Hint::Stalled));
+        assert!(
+            !commands.iter().any(|c| matches!(c, Command::Arm { timer: Timer::Stall(_), .. })),
+            "{commands:?}"
+        );
+    }
+}
+
 /// Sockets hold 4 to 6 MB over HTTP/1.1, and 18 MB were seen: that is no proxy.
 #[test]
 fn full_sockets_are_not_called_a_proxy() {
