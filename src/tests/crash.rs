@@ -131,3 +131,25 @@ fn killed_while_receiving_it_keeps_what_was_answered_and_nothing_else() {
         catalog.close().await;
     });
 }
+
+#[test]
+fn told_to_stop_it_lets_the_upload_under_way_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path());
+    let addr = program.addr;
+    let whole = upload("under-way", &pattern(3_000_000));
+    let mut stream = program.begin(&whole[..2_000_000]);
+    while program.frame("under-way").received < 1_000_000 {}
+    let stopping = std::thread::spawn(|| program.terminate());
+    // It takes no more connections from now on: the signal has arrived.
+    while TcpStream::connect(addr).is_ok() {}
+    stream.write_all(&whole[2_000_000..]).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(stopping.join().unwrap().success());
+    let program = Program::start(folder.path());
+    let frame = program.frame("under-way");
+    assert_eq!(frame.state, ProgressState::Done);
+    assert_eq!(program.get(&frame.receipts[0].url), pattern(3_000_000));
+}

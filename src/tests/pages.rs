@@ -31,6 +31,23 @@ async fn the_page_comes_with_a_cookie_and_a_strict_policy() {
 }
 
 #[tokio::test]
+async fn behind_a_trusted_proxy_that_speaks_tls_the_cookie_is_secure() {
+    let head = format!("GET / HTTP/1.1{BROWSER}\r\nX-Forwarded-Proto: https");
+    let site = |trusted: &'static [&str]| {
+        TestServer::site_with(|config| {
+            config.trusted_proxies = trusted.iter().map(|net| net.parse().unwrap()).collect()
+        })
+    };
+    let trusting = site(&["127.0.0.1"]).await;
+    let cookie = trusting.send(&head, b"").await.headers["set-cookie"].clone();
+    assert!(cookie.ends_with("; Secure"), "{cookie}");
+    // A forwarded header that anyone may have written says nothing.
+    let wary = site(&["192.0.2.0/24"]).await;
+    let cookie = wary.send(&head, b"").await.headers["set-cookie"].clone();
+    assert!(!cookie.contains("Secure"), "{cookie}");
+}
+
+#[tokio::test]
 async fn a_form_without_script_ends_on_a_page_with_its_receipts() {
     let server = TestServer::site().await;
     let mut body = b"--XX\r\nContent-Disposition: form-data; name=\"digest\"\r\n\r\nsha-256\r\n".to_vec();

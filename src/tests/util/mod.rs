@@ -55,7 +55,12 @@ impl TestServer {
 
     /// The whole site: pages and server functions too.
     pub(crate) async fn site() -> Self {
-        Self::serving(|_| {}, |server| plimsoll::app::serve::router(server, Path::new("no-site-built"))).await
+        Self::site_with(|_| {}).await
+    }
+
+    /// The whole site with some settings of its own.
+    pub(crate) async fn site_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::serving(change, |server| plimsoll::app::serve::router(server, Path::new("no-site-built"))).await
     }
 
     async fn serving(
