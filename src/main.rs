@@ -2,7 +2,6 @@
 
 use std::{io, process::ExitCode};
 
-use anyhow::Context;
 use clap::Parser;
 use plimsoll::{
     app,
@@ -41,12 +40,11 @@ fn serve(raw: RawConfig) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = listen::stop_signal()?;
-        let listener =
-            listen::bind(config.addr).with_context(|| format!("cannot listen on {}", config.addr))?;
+        let listener = listen::Listener::open(&config)?;
         let site = config.site.clone();
         let server = Server::open(config).await?;
         let app = app::serve::router(&server, &site);
-        println!("Plimsoll listens on http://{}", listener.local_addr()?);
+        println!("Plimsoll listens on {}", listener.url()?);
         listen::serve(listener, app, server, stop).await;
         Ok(())
     })

@@ -28,6 +28,8 @@ mod default {
     pub(super) const MAX_FILES: &str = "1000";
     pub(super) const MAX_BYTES_PER_OWNER: &str = "none";
     pub(super) const MAX_OPEN_UPLOADS: &str = "64";
+    // Far beyond what one machine's uploads need; each costs some 20 KiB and a file handle.
+    pub(super) const MAX_CONNECTIONS: &str = "10000";
     pub(super) const SPACE_RESERVE: &str = "512MiB";
     pub(super) const HEADER_TIMEOUT: &str = "30s";
     pub(super) const IDLE_TIMEOUT: &str = "60s";
@@ -49,6 +51,18 @@ pub struct RawConfig {
     #[arg(long, env = "PLIMSOLL_ADDR", hide_env_values = true)]
     #[arg(value_name = "IP:PORT", default_value = default::ADDR, help_heading = "Place")]
     pub addr: String,
+
+    /// Certificate in PEM form, with those between it and the root, and with `--tls-key` HTTPS; by default HTTP.
+    ///
+    /// Both files are read at the start and again at SIGHUP.
+    #[arg(long, env = "PLIMSOLL_TLS_CERT", hide_env_values = true)]
+    #[arg(value_name = "FILE", help_heading = "Place")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate, in PEM form; by default none.
+    #[arg(long, env = "PLIMSOLL_TLS_KEY", hide_env_values = true)]
+    #[arg(value_name = "FILE", help_heading = "Place")]
+    pub tls_key: Option<PathBuf>,
 
     /// Folder for uploads and the catalog; made if it is missing.
     ///
@@ -95,6 +109,11 @@ pub struct RawConfig {
     #[arg(value_name = "NUMBER", default_value = default::MAX_OPEN_UPLOADS, help_heading = "Limits")]
     pub max_open_uploads: String,
 
+    /// Most connections at one time, or `none`. Further ones wait until one ends.
+    #[arg(long, env = "PLIMSOLL_MAX_CONNECTIONS", hide_env_values = true)]
+    #[arg(value_name = "NUMBER", default_value = default::MAX_CONNECTIONS, help_heading = "Limits")]
+    pub max_connections: String,
+
     /// Bytes of the volume that uploads must leave free (SIZE), or `none`.
     #[arg(long, env = "PLIMSOLL_SPACE_RESERVE", hide_env_values = true)]
     #[arg(value_name = "SIZE", default_value = default::SPACE_RESERVE, help_heading = "Limits")]
@@ -105,12 +124,13 @@ pub struct RawConfig {
     #[arg(value_name = "SIZE", default_value = default::MIN_RATE, help_heading = "Limits")]
     pub min_rate: String,
 
-    /// Longest time for the head of a request (TIME).
+    /// Longest time for the head of a request, and for a connection without one (TIME).
     #[arg(long, env = "PLIMSOLL_HEADER_TIMEOUT", hide_env_values = true)]
     #[arg(value_name = "TIME", default_value = default::HEADER_TIMEOUT, help_heading = "Times")]
     pub header_timeout: String,
 
-    /// Longest time in which nothing of an upload arrives (TIME). There is no limit on the whole.
+    /// Longest time in which nothing of an upload arrives, or nothing of an answer is taken (TIME). There is no limit
+    /// on the whole.
     #[arg(long, env = "PLIMSOLL_IDLE_TIMEOUT", hide_env_values = true)]
     #[arg(value_name = "TIME", default_value = default::IDLE_TIMEOUT, help_heading = "Times")]
     pub idle_timeout: String,
@@ -159,6 +179,8 @@ impl Default for RawConfig {
     fn default() -> Self {
         Self {
             addr: default::ADDR.to_owned(),
+            tls_cert: None,
+            tls_key: None,
             data: default::DATA.into(),
             site: None,
             durability: default::DURABILITY.to_owned(),
@@ -167,6 +189,7 @@ impl Default for RawConfig {
             max_files: default::MAX_FILES.to_owned(),
             max_bytes_per_owner: default::MAX_BYTES_PER_OWNER.to_owned(),
             max_open_uploads: default::MAX_OPEN_UPLOADS.to_owned(),
+            max_connections: default::MAX_CONNECTIONS.to_owned(),
             space_reserve: default::SPACE_RESERVE.to_owned(),
             min_rate: default::MIN_RATE.to_owned(),
             header_timeout: default::HEADER_TIMEOUT.to_owned(),
@@ -181,11 +204,22 @@ impl Default for RawConfig {
     }
 }
 
+/// Where the certificate lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and those between it and the root, in PEM form.
+    pub cert: PathBuf,
+    /// Its private key, in PEM form.
+    pub key: PathBuf,
+}
+
 /// The checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where to listen.
     pub addr: SocketAddr,
+    /// The certificate, where HTTPS is spoken.
+    pub tls: Option<TlsFiles>,
     /// Folder for uploads and the catalog.
     pub data: PathBuf,
     /// Folder with the page's scripts and styles.
@@ -196,7 +230,9 @@ pub struct Config {
     pub limits: Limits,
     /// Most requests with files that one owner may have under way at one time; `None` is no limit.
     pub max_open_uploads: Option<u32>,
-    /// Longest time for the head of a request.
+    /// Most connections at one time; `None` is no limit.
+    pub max_connections: Option<u32>,
+    /// Longest time for the head of a request, and for a connection without one.
     pub header_timeout: Duration,
     /// How long the catalog keeps how an upload ended.
     pub max_age: Duration,
@@ -223,6 +259,18 @@ impl Config {
             text.parse()
                 .map_err(|_| "is not an IP address with a port, such as 127.0.0.1:3000 or [::1]:3000".into())
         });
+        let tls = match (raw.tls_cert, raw.tls_key) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+            (None, None) => None,
+            (Some(cert), None) => {
+                check.problem("tls-cert", &cert.to_string_lossy(), "needs --tls-key beside it");
+                None
+            }
+            (None, Some(key)) => {
+                check.problem("tls-key", &key.to_string_lossy(), "needs --tls-cert beside it");
+                None
+            }
+        };
         if raw.data.as_os_str().is_empty() {
             check.problem("data", "", "names no folder");
         }
@@ -237,10 +285,8 @@ impl Config {
             _ => Err(format!("is not between 1 and {MAX_PARTS}")),
         });
         let max_bytes_per_owner = check.value("max-bytes-per-owner", &raw.max_bytes_per_owner, limit(size));
-        let max_open_uploads = check.value("max-open-uploads", &raw.max_open_uploads, |text| {
-            let uploads = limit(at_least_1(number))(text)?;
-            uploads.map(u32::try_from).transpose().map_err(|_| "is more than any server can have".into())
-        });
+        let max_open_uploads = check.value("max-open-uploads", &raw.max_open_uploads, count);
+        let max_connections = check.value("max-connections", &raw.max_connections, count);
         let space_reserve = check.value("space-reserve", &raw.space_reserve, limit(size));
         let min_rate = check.value("min-rate", &raw.min_rate, limit(size));
         let header_timeout = check.value("header-timeout", &raw.header_timeout, some_time);
@@ -272,11 +318,13 @@ impl Config {
             };
             Some(Self {
                 addr: addr?,
+                tls,
                 data: raw.data,
                 site: raw.site.unwrap_or_else(default_site),
                 durability: durability?,
                 limits,
                 max_open_uploads: max_open_uploads?,
+                max_connections: max_connections?,
                 header_timeout: header_timeout?,
                 max_age: max_age?,
                 progress_linger: progress_linger?,
@@ -422,6 +470,12 @@ fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "is not a whole number".to_owned())
 }
 
+/// How many of something a server may have at one time, or `none`.
+fn count(text: &str) -> Result<Option<u32>, String> {
+    let count = limit(at_least_1(number))(text)?;
+    count.map(u32::try_from).transpose().map_err(|_| "is more than any server can have".into())
+}
+
 fn size(text: &str) -> Result<u64, String> {
     let wrong = || "is not a size such as 1000000, 500kB, 10MiB, 1.5GB".to_owned();
     let (number, unit) = with_unit(text).ok_or_else(wrong)?;
@@ -551,6 +605,8 @@ mod tests {
         let problems = check(|raw| {
             *raw = RawConfig {
                 addr: "everywhere".to_owned(),
+                tls_cert: Some("cert.pem".into()),
+                tls_key: None,
                 data: PathBuf::new(),
                 site: None,
                 durability: "half".to_owned(),
@@ -559,6 +615,7 @@ mod tests {
                 max_files: "1001".to_owned(),
                 max_bytes_per_owner: "-1".to_owned(),
                 max_open_uploads: "0".to_owned(),
+                max_connections: "4294967296".to_owned(),
                 space_reserve: "1e9".to_owned(),
                 min_rate: "fast".to_owned(),
                 header_timeout: "0".to_owned(),
@@ -577,6 +634,7 @@ mod tests {
             options,
             [
                 "addr",
+                "tls-cert",
                 "data",
                 "durability",
                 "max-file-size",
@@ -584,6 +642,7 @@ mod tests {
                 "max-files",
                 "max-bytes-per-owner",
                 "max-open-uploads",
+                "max-connections",
                 "space-reserve",
                 "min-rate",
                 "header-timeout",

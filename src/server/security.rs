@@ -20,6 +20,10 @@ use crate::wire::ErrorCode;
 /// Name of the cookie that says whose uploads are whose. Its value is an [`OwnerId`]: 128 random bits, nothing else.
 pub const OWNER_COOKIE: &str = "plimsoll_owner";
 
+/// In the extensions of a request that came over TLS to us, not only to a proxy in front.
+#[derive(Clone, Copy, Debug)]
+pub struct OverTls;
+
 /// Whoever sent a request.
 #[derive(Clone, Debug)]
 pub struct Visitor {
@@ -138,7 +142,8 @@ impl OwnOrigin {
             value.split(',').next().map(|first| first.trim().to_ascii_lowercase())
         };
         let host = forwarded("x-forwarded-host").or_else(|| own_host(uri, headers)).unwrap_or_default();
-        let is_https = forwarded("x-forwarded-proto").is_some_and(|proto| proto == "https");
+        let over_tls = || request.extensions().get::<OverTls>().is_some();
+        let is_https = forwarded("x-forwarded-proto").map_or_else(over_tls, |proto| proto == "https");
         Self { is_https, host }
     }
 
@@ -220,6 +225,22 @@ mod tests {
         assert_eq!(from_proxy, OwnOrigin { is_https: true, host: "outer".to_owned() });
         let from_afar = OwnOrigin::of(&request([10, 0, 0, 1], &headers), &config);
         assert_eq!(from_afar, OwnOrigin { is_https: false, host: "inner:3000".to_owned() });
+    }
+
+    #[test]
+    fn tls_that_ends_with_us_is_https_unless_a_proxy_knows_better() {
+        let config = config(&["--trusted-proxy", "127.0.0.1"]);
+        let check = |headers: &[(&str, &str)]| {
+            let mut request = request([127, 0, 0, 1], headers);
+            assert!(
+                headers.is_empty() || OwnOrigin::of(&request, &config).is_https == (headers[0].1 == "https")
+            );
+            request.extensions_mut().insert(OverTls);
+            OwnOrigin::of(&request, &config).is_https
+        };
+        assert!(check(&[]));
+        assert!(check(&[("x-forwarded-proto", "https")]));
+        assert!(!check(&[("x-forwarded-proto", "http")]));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod bytes;
 mod crash;
 mod files;
 mod markup;
+mod net;
 mod pages;
 mod tidy;
 mod uploads;

@@ -70,8 +70,8 @@ impl TestServer {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(folder.path());
         change(&mut config);
+        let listener = server::listen::Listener::open(&config).unwrap();
         let server = Server::open(config).await.unwrap();
-        let listener = server::listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let app = router(&server);
