@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
+use axum::{body::Body, http::HeaderMap};
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -87,6 +87,7 @@ pub struct BodyReader<'a> {
     counter: &'a Counter,
     limits: BodyLimits,
     received: u64,
+    trailers: Option<HeaderMap>,
     /// Looks at the clock now and then, so that not every chunk arms a timer.
     tick: Interval,
     /// Since when the server waits for the next byte. None while it does not.
@@ -117,6 +118,7 @@ impl<'a> BodyReader<'a> {
             counter,
             limits,
             received: 0,
+            trailers: None,
             tick,
             idle_since: None,
             window_since: None,
@@ -130,14 +132,20 @@ impl<'a> BodyReader<'a> {
         self.body.size_hint().exact()
     }
 
+    /// The fields that came after the bytes, once the body has ended.
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_ref()
+    }
+
     /// The next bytes, never none of them; `None` at the clean end of the body.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         loop {
             match Pin::new(&mut *self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) if !data.is_empty() => return Poll::Ready(self.received(data).map(Some)),
-                    // Trailers say nothing to us.
-                    _ => {}
+                    Ok(_) => {}
+                    // Kept for whoever announced that they would say something.
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
                 },
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(sort(error))),
                 Poll::Ready(None) => return Poll::Ready(Ok(None)),

@@ -257,7 +257,7 @@ async fn book(server: &Server, received: Received, counter: &Counter) -> Result<
             stored_ms,
         })
         .collect();
-    server.catalog().complete(completions, counter.outcome_done(receipts.clone())).await?;
+    server.catalog().complete(completions, counter.outcome_done(receipts.clone()), Vec::new()).await?;
     counter.done(receipts.clone());
     Ok(receipts)
 }

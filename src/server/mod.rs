@@ -14,10 +14,12 @@ pub mod progress;
 pub mod protocol;
 pub mod questions;
 pub mod receive;
+pub mod resumable;
 pub mod routes;
 pub mod security;
 mod state;
 pub mod store;
+mod writer;
 
 pub use error::Refusal;
 pub use routes::router;

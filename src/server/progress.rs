@@ -17,6 +17,10 @@
 //! | receiving | is the same request (a browser's silent re-send) or, with the same owner, has a greater attempt | the old try is superseded, the counts restart |
 //! | processing | the same two | the newcomer waits for the end, then as above: what was received whole is not thrown away |
 //! | receiving or processing | any other | refused; the running upload is untouched |
+//!
+//! An upload in pieces has many requests under one id. Which of them may go on is decided elsewhere, so a newer one
+//! always takes the place of an older one *of the same upload*, and goes on counting where that stood; between two
+//! requests the upload is *receiving* still, at the offset that is durable, and its id belongs to nobody else.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::RandomState},
@@ -35,7 +39,7 @@ use super::{
     Refusal,
     owner::{OwnerId, Scope, random_bits},
 };
-use crate::wire::{ErrorBody, ErrorCode, ProgressFrame, ProgressId, ProgressState, Receipt};
+use crate::wire::{ErrorBody, ErrorCode, ProgressFrame, ProgressId, ProgressState, Receipt, UploadId};
 
 /// Most tries with a progress id at one time, over all owners.
 const MAX_LIVE: usize = 65_536;
@@ -143,9 +147,48 @@ impl Progress {
             size: None,
             body_size: None,
         };
-        let try_ = Try::new(announce, first_seq());
+        let try_ = Try::new(announce, first_seq(), None);
         let slot = Slot { now: watch::Sender::new(Stage::Receiving(Arc::clone(&try_))) };
         self.counter(Arc::new(slot), try_, Visible::ToNobody)
+    }
+
+    /// Enters the next request of an upload in pieces, of which this many bytes are durable. An earlier request of the
+    /// same upload has been superseded.
+    ///
+    /// # Errors
+    /// [`BeginError::InUse`] when the id is that of another upload.
+    pub fn take_up(
+        &self,
+        upload: &UploadId,
+        announce: Announce,
+        durable: u64,
+    ) -> Result<Counter, BeginError> {
+        let pieces = Some((upload.clone(), durable));
+        let key = Key { scope: announce.scope.clone(), id: announce.id.clone() };
+        let mut shard = lock(self.books.shard(&announce.id));
+        let Some(slot) = shard.slots.get(&key).cloned() else {
+            if self.live() >= MAX_LIVE {
+                return Err(BeginError::TooMany);
+            }
+            let try_ = Try::new(announce, first_seq(), pieces);
+            let slot = Arc::new(Slot { now: watch::Sender::new(Stage::Receiving(Arc::clone(&try_))) });
+            shard.slots.insert(key, Arc::clone(&slot));
+            return Ok(self.counter(slot, try_, Visible::InScope));
+        };
+        let stage = slot.now.borrow().clone();
+        let is_same = stage.try_().pieces.as_ref().is_some_and(|(of, _)| of == upload);
+        match stage {
+            Stage::Ended(end) if is_same || end.frame.state.is_terminal() => {}
+            Stage::Receiving(old) | Stage::Processing(old) if is_same => {
+                old.leave(&self.books.live);
+                old.superseded.cancel();
+            }
+            _ => return Err(BeginError::InUse),
+        }
+        let first_seq = first_seq().max(slot.frame().seq + 1000);
+        let try_ = Try::new(announce, first_seq, pieces);
+        slot.now.send_replace(Stage::Receiving(Arc::clone(&try_)));
+        Ok(self.counter(slot, try_, Visible::InScope))
     }
 
     /// Where the upload stands now, if the viewer may know. `None` also for an id not heard of (yet, or any more):
@@ -172,8 +215,11 @@ impl Progress {
     fn sweep_at(&self, now: Instant) {
         for shard in &self.books.shards {
             let mut shard = lock(shard);
-            while shard.ended.front().is_some_and(|oldest| now - oldest.at > self.books.linger) {
-                shard.forget_oldest();
+            for _ in 0..shard.ended.len() {
+                if shard.ended.front().is_none_or(|oldest| now - oldest.at <= self.books.linger) {
+                    break;
+                }
+                shard.forget_oldest_unless_followed(now);
             }
         }
     }
@@ -185,7 +231,7 @@ impl Progress {
             if self.live() >= MAX_LIVE {
                 return Err(BeginError::TooMany);
             }
-            let try_ = Try::new(announce.clone(), first_seq());
+            let try_ = Try::new(announce.clone(), first_seq(), None);
             let slot = Arc::new(Slot { now: watch::Sender::new(Stage::Receiving(Arc::clone(&try_))) });
             shard.slots.insert(key, Arc::clone(&slot));
             return Ok(Entered::Begun(Begun::Fresh(self.counter(slot, try_, Visible::InScope))));
@@ -198,6 +244,8 @@ impl Progress {
             {
                 return Ok(Entered::Begun(Begun::Replay(end.frame.clone())));
             }
+            // An upload in pieces between two requests.
+            Stage::Ended(end) if !end.frame.state.is_terminal() => return Err(BeginError::InUse),
             Stage::Ended(end) if end.of.has_overtaken(announce) => return Err(BeginError::InUse),
             Stage::Ended(_) if self.live() >= MAX_LIVE => return Err(BeginError::TooMany),
             Stage::Ended(_) => {}
@@ -212,7 +260,7 @@ impl Progress {
         }
         // The one who is superseded may be counting still, and be read until the next line: a wide step.
         let first_seq = first_seq().max(slot.frame().seq + 1000);
-        let try_ = Try::new(announce.clone(), first_seq);
+        let try_ = Try::new(announce.clone(), first_seq, None);
         slot.now.send_replace(Stage::Receiving(Arc::clone(&try_)));
         Ok(Entered::Begun(Begun::Fresh(self.counter(slot, try_, Visible::InScope))))
     }
@@ -224,7 +272,7 @@ impl Progress {
 }
 
 /// The writer's side of one try. Dropped before it was told an end, it reports `failed` with
-/// [`ErrorCode::Interrupted`]. Once superseded, nothing it is told reaches a reader any more.
+/// [`ErrorCode::Interrupted`], or a pause where its request began. Once superseded, nothing it is told reaches a reader any more.
 #[derive(Debug)]
 pub struct Counter {
     try_: Arc<Try>,
@@ -268,6 +316,14 @@ impl Counter {
     /// It ended without being stored: `cancelled` when its owner stopped it, otherwise `failed`.
     pub fn failed(&self, error: ErrorBody) {
         self.end(self.frame_failed(error));
+    }
+
+    /// The request is over and the upload, one in pieces, is not: this many bytes of it are durable, and the next
+    /// request goes on from there.
+    pub fn pause(&self, durable: u64) {
+        let frame = self.try_.frame(ProgressState::Receiving);
+        let body_received = frame.body_received.min(durable);
+        self.end(ProgressFrame { seq: frame.seq + 1, received: durable, body_received, ..frame });
     }
 
     /// What [`Counter::done`] is going to tell, for the transaction that makes it true. `None`: anonymous.
@@ -346,7 +402,12 @@ impl Counter {
 
 impl Drop for Counter {
     fn drop(&mut self) {
-        if !self.try_.left.load(SeqCst) {
+        if self.try_.left.load(SeqCst) {
+            return;
+        }
+        if let Some((_, durable)) = self.try_.pieces {
+            self.pause(durable);
+        } else {
             self.failed(ErrorBody::new(ErrorCode::Interrupted, "The upload was interrupted."));
         }
     }
@@ -448,6 +509,18 @@ impl Shard {
         }
     }
 
+    /// Whoever follows an upload between two of its requests must hear of the next.
+    fn forget_oldest_unless_followed(&mut self, now: Instant) {
+        let is_followed = |oldest: &Ended| {
+            let slot = self.slots.get(&oldest.key);
+            !oldest.end.frame.state.is_terminal() && slot.is_some_and(|slot| slot.now.receiver_count() > 0)
+        };
+        match self.ended.pop_front_if(|oldest| is_followed(oldest)) {
+            Some(oldest) => self.ended.push_back(Ended { at: now, ..oldest }),
+            None => self.forget_oldest(),
+        }
+    }
+
     fn forget_oldest(&mut self) {
         let Some(Ended { key, end, bytes, .. }) = self.ended.pop_front() else {
             return;
@@ -501,6 +574,7 @@ enum Stage {
 }
 
 impl Stage {
+    /// The try that it is, or was.
     fn try_(&self) -> &Arc<Try> {
         match self {
             Self::Receiving(try_) | Self::Processing(try_) => try_,
@@ -522,6 +596,8 @@ struct Try {
     /// What `seq` counts from: greater than every `seq` told before under this id.
     first_seq: u64,
     tally: Tally,
+    /// Which upload in pieces this is a request of, and how many bytes of it were durable when it began.
+    pieces: Option<(UploadId, u64)>,
     /// Cancelled when a newer request takes this one's place, under the shard's lock.
     superseded: CancellationToken,
     /// No longer counted as live.
@@ -529,11 +605,12 @@ struct Try {
 }
 
 impl Try {
-    fn new(announce: Announce, first_seq: u64) -> Arc<Self> {
+    fn new(announce: Announce, first_seq: u64, pieces: Option<(UploadId, u64)>) -> Arc<Self> {
         Arc::new(Self {
             announce,
             first_seq,
-            tally: Tally::default(),
+            tally: Tally::from(pieces.as_ref().map_or(0, |(_, durable)| *durable)),
+            pieces,
             superseded: CancellationToken::new(),
             left: AtomicBool::new(false),
         })
@@ -607,6 +684,10 @@ struct Tally {
 }
 
 impl Tally {
+    fn from(bytes: u64) -> Self {
+        Self { files: bytes.into(), body: bytes.into(), ..Self::default() }
+    }
+
     fn add_file(&self, n: u64) {
         self.files.fetch_add(n, SeqCst);
         self.changed();

@@ -42,13 +42,13 @@ use crate::wire::{ErrorCode, UploadId};
 
 /// A batch goes to the writer when it has this many bytes (each batch wakes two threads, which costs as much as
 /// copying a hundred kilobytes),
-const BATCH_BYTES: usize = 1024 * 1024;
+pub(super) const BATCH_BYTES: usize = 1024 * 1024;
 
 /// or this many chunks,
-const BATCH_CHUNKS: usize = 64;
+pub(super) const BATCH_CHUNKS: usize = 64;
 
 /// or when nothing has come for a moment and its first chunk is this old: an upload at rest holds nothing.
-const BATCH_AGE: Duration = Duration::from_millis(20);
+pub(super) const BATCH_AGE: Duration = Duration::from_millis(20);
 
 /// What one chunk counts for at least: a short one may be a slice of a whole network buffer.
 const CHUNK_COST: usize = 8 * 1024;
@@ -57,7 +57,7 @@ const CHUNK_COST: usize = 8 * 1024;
 const OPEN_FILES: usize = 16;
 
 /// The space left is looked at before each file and again after this many bytes.
-const SPACE_CHECK_BYTES: u64 = 64 << 20;
+pub(super) const SPACE_CHECK_BYTES: u64 = 64 << 20;
 
 /// Files of unknown kind (RFC 7578, section 4.4, leaves the default to us).
 const OCTET_STREAM: &str = "application/octet-stream";
@@ -153,13 +153,13 @@ impl Buffers {
         Self { room: Arc::new(Semaphore::new(size)), size }
     }
 
-    fn try_room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(super) fn try_room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.room).try_acquire_many_owned(self.cost(bytes)).ok()
     }
 
     /// Waits for room. Whoever waits must have given all its batches to writers, which give room back by themselves:
     /// then nobody waits for somebody who waits.
-    async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         // Fails only when it is closed, which it never is.
         Arc::clone(&self.room).acquire_many_owned(self.cost(bytes)).await.ok()
     }
@@ -326,12 +326,13 @@ enum Order {
     End,
 }
 
+/// Chunks that are written together.
 #[derive(Default)]
-struct Batch {
-    chunks: Vec<Bytes>,
-    bytes: usize,
+pub(super) struct Batch {
+    pub(super) chunks: Vec<Bytes>,
+    pub(super) bytes: usize,
     /// Its share of [`Buffers`], given back when it is written.
-    room: Option<OwnedSemaphorePermit>,
+    pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
 enum Next {
@@ -509,7 +510,7 @@ where
         let writer = Writer {
             store: self.store.clone(),
             id: id.clone(),
-            options: StageOptions { sha256: self.expected.sha256 },
+            options: StageOptions { sha256: self.expected.sha256, keep: false },
             needed: self.expected.file_size.unwrap_or(0).saturating_sub(self.total),
             space_reserve: self.limits.space_reserve,
             orders: ordered,
@@ -671,7 +672,7 @@ enum Part {
 }
 
 impl Batch {
-    fn push(&mut self, chunk: Bytes, room: Option<OwnedSemaphorePermit>) {
+    pub(super) fn push(&mut self, chunk: Bytes, room: Option<OwnedSemaphorePermit>) {
         self.bytes += chunk.len();
         self.chunks.push(chunk);
         match (&mut self.room, room) {
@@ -758,7 +759,10 @@ impl Writer {
                     staging.write(chunks).await?;
                     drop(room);
                 }
-                Some(Order::End) => return Ok(staging.settle().await?),
+                Some(Order::End) => {
+                    staging.settle().await?;
+                    return Ok(());
+                }
                 None => return Err(abandoned()),
             }
         }

@@ -18,6 +18,7 @@ use super::{
     progress::Progress,
     receive::Buffers,
     store::{AnyStore, DiskStore, MemoryStore},
+    writer::Seats,
 };
 use crate::wire::ErrorCode;
 
@@ -31,6 +32,7 @@ pub struct Server {
     catalog: Catalog,
     progress: Progress,
     buffers: Buffers,
+    seats: Arc<Seats>,
     tasks: TaskTracker,
     stopping: CancellationToken,
     /// Uploads under way for each owner; an owner without any has no entry.
@@ -67,6 +69,7 @@ impl Server {
             catalog,
             progress,
             buffers: Buffers::new(BATCH_MEMORY),
+            seats: Arc::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             open: Mutex::default(),
@@ -98,6 +101,11 @@ impl Server {
     /// Memory for bytes on their way to the store.
     pub fn buffers(&self) -> &Buffers {
         &self.buffers
+    }
+
+    /// Who writes to which upload in pieces.
+    pub(super) fn seats(&self) -> &Arc<Seats> {
+        &self.seats
     }
 
     /// Tasks that must have ended before the catalog closes: every receiving upload is one.

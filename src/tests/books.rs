@@ -128,7 +128,7 @@ async fn the_end_of_an_upload_outlives_memory_and_restart() {
     };
     let completion = Completion { id, size: 3, sha256: None, stored_ms: 5 };
     let outcome = counter.outcome_done(vec![receipt.clone()]);
-    catalog.complete(vec![completion], outcome).await.unwrap();
+    catalog.complete(vec![completion], outcome, Vec::new()).await.unwrap();
     counter.done(vec![receipt.clone()]);
     drop(counter);
 

@@ -9,6 +9,7 @@ mod books;
 mod bytes;
 mod crash;
 mod files;
+mod lifecycle;
 mod markup;
 mod net;
 mod pages;

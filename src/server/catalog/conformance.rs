@@ -32,7 +32,7 @@ async fn complete_is_what_is_found_and_listed(catalog: &Catalog) {
     assert_eq!(catalog.unfinished().await.unwrap(), [(id(1), Unfinished::Receiving)]);
     let sha256 = Some("ab".repeat(32));
     let completion = Completion { sha256: sha256.clone(), ..done(1, 77) };
-    catalog.complete(vec![completion], None).await.unwrap();
+    catalog.complete(vec![completion], None, Vec::new()).await.unwrap();
     let receipt = Receipt {
         id: id(1),
         name: "name 1".to_owned(),
@@ -59,9 +59,9 @@ async fn what_is_not_complete_is_not_found(catalog: &Catalog) {
 /// Promise 11.
 async fn complete_is_final(catalog: &Catalog) {
     catalog.begin(new(1, 1)).await.unwrap();
-    catalog.complete(vec![done(1, 77)], None).await.unwrap();
+    catalog.complete(vec![done(1, 77)], None, Vec::new()).await.unwrap();
     let before = catalog.find(&id(1)).await.unwrap();
-    let again = catalog.complete(vec![done(1, 78)], None).await;
+    let again = catalog.complete(vec![done(1, 78)], None, Vec::new()).await;
     assert!(matches!(again, Err(CatalogError::NotReceiving(which)) if which == id(1)));
     catalog.discard(vec![id(1)], None).await.unwrap();
     catalog.finish_delete(&id(1)).await.unwrap();
@@ -75,13 +75,13 @@ async fn a_form_is_completed_whole_or_not_at_all(catalog: &Catalog) {
     catalog.begin(new(2, 1)).await.unwrap();
     let outcome = outcome(Scope::Anyone, 1, ProgressState::Done);
     let all = vec![done(1, 1), done(2, 2), done(3, 3)];
-    let result = catalog.complete(all, Some(outcome.clone())).await;
+    let result = catalog.complete(all, Some(outcome.clone()), Vec::new()).await;
     assert!(matches!(result, Err(CatalogError::NotReceiving(which)) if which == id(3)));
     assert_eq!(catalog.find(&id(1)).await.unwrap(), None);
     assert_eq!(catalog.outcome(&outcome.frame.id, None).await.unwrap(), None);
     assert_eq!(catalog.unfinished().await.unwrap().len(), 2);
 
-    catalog.complete(vec![done(1, 1), done(2, 2)], Some(outcome.clone())).await.unwrap();
+    catalog.complete(vec![done(1, 1), done(2, 2)], Some(outcome.clone()), Vec::new()).await.unwrap();
     assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), 3);
     assert_eq!(catalog.outcome(&outcome.frame.id, None).await.unwrap(), Some(outcome.frame));
 }
@@ -90,7 +90,7 @@ async fn discarding_forgets_what_is_received_and_nothing_else(catalog: &Catalog)
     for n in 1..=3 {
         catalog.begin(new(n, 1)).await.unwrap();
     }
-    catalog.complete(vec![done(1, 1), done(2, 1)], None).await.unwrap();
+    catalog.complete(vec![done(1, 1), done(2, 1)], None, Vec::new()).await.unwrap();
     assert!(catalog.begin_delete(&id(2)).await.unwrap());
     let outcome = outcome(Scope::Anyone, 1, ProgressState::Failed);
     catalog.discard((1..=4).map(id).collect(), Some(outcome.clone())).await.unwrap();
@@ -98,7 +98,10 @@ async fn discarding_forgets_what_is_received_and_nothing_else(catalog: &Catalog)
     assert_eq!(catalog.unfinished().await.unwrap(), [(id(2), Unfinished::Deleting)]);
     assert_eq!(catalog.outcome(&outcome.frame.id, None).await.unwrap(), Some(outcome.frame));
     // Discarded is forgotten: it cannot be completed any more, and its id is free.
-    assert!(matches!(catalog.complete(vec![done(3, 1)], None).await, Err(CatalogError::NotReceiving(_))));
+    assert!(matches!(
+        catalog.complete(vec![done(3, 1)], None, Vec::new()).await,
+        Err(CatalogError::NotReceiving(_))
+    ));
     catalog.begin(new(3, 1)).await.unwrap();
     catalog.discard(Vec::new(), None).await.unwrap();
 }
@@ -106,7 +109,7 @@ async fn discarding_forgets_what_is_received_and_nothing_else(catalog: &Catalog)
 async fn deleting_has_two_steps(catalog: &Catalog) {
     catalog.begin(new(1, 1)).await.unwrap();
     assert!(!catalog.begin_delete(&id(1)).await.unwrap());
-    catalog.complete(vec![done(1, 5)], None).await.unwrap();
+    catalog.complete(vec![done(1, 5)], None, Vec::new()).await.unwrap();
     let which = id(1);
     let (first, second) = tokio::join!(catalog.begin_delete(&which), catalog.begin_delete(&which));
     assert_ne!(first.unwrap(), second.unwrap(), "one of the two has deleted it");
@@ -114,7 +117,10 @@ async fn deleting_has_two_steps(catalog: &Catalog) {
     assert!(catalog.list(&owner(1), 10).await.unwrap().is_empty());
     assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), 0);
     assert_eq!(catalog.unfinished().await.unwrap(), [(id(1), Unfinished::Deleting)]);
-    assert!(matches!(catalog.complete(vec![done(1, 5)], None).await, Err(CatalogError::NotReceiving(_))));
+    assert!(matches!(
+        catalog.complete(vec![done(1, 5)], None, Vec::new()).await,
+        Err(CatalogError::NotReceiving(_))
+    ));
     catalog.finish_delete(&id(1)).await.unwrap();
     catalog.finish_delete(&id(1)).await.unwrap();
     assert!(catalog.unfinished().await.unwrap().is_empty());
@@ -124,7 +130,7 @@ async fn deleting_has_two_steps(catalog: &Catalog) {
 async fn an_id_is_begun_once(catalog: &Catalog) {
     catalog.begin(new(1, 1)).await.unwrap();
     assert!(matches!(catalog.begin(new(1, 2)).await, Err(CatalogError::Exists(which)) if which == id(1)));
-    catalog.complete(vec![done(1, 1)], None).await.unwrap();
+    catalog.complete(vec![done(1, 1)], None, Vec::new()).await.unwrap();
     assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().owner, owner(1));
 }
 
@@ -132,7 +138,7 @@ async fn lists_show_ones_own_newest_first(catalog: &Catalog) {
     // Two of one time, as in one form: the later one of the form comes first. And one that began first but ended last.
     for (n, of, stored_ms) in [(1, 1, 40), (2, 1, 10), (3, 1, 20), (4, 1, 20), (5, 2, 30)] {
         catalog.begin(new(n, of)).await.unwrap();
-        catalog.complete(vec![Completion { stored_ms, ..done(n, 1) }], None).await.unwrap();
+        catalog.complete(vec![Completion { stored_ms, ..done(n, 1) }], None, Vec::new()).await.unwrap();
     }
     let ids = |list: Vec<Receipt>| list.into_iter().map(|receipt| receipt.id).collect::<Vec<_>>();
     assert_eq!(ids(catalog.list(&owner(1), 10).await.unwrap()), [id(1), id(4), id(3), id(2)]);
@@ -148,7 +154,7 @@ async fn owners_have_what_they_completed(catalog: &Catalog) {
     for (n, of) in [(1, 1), (2, 1), (3, 2), (4, 1)] {
         catalog.begin(new(n, of)).await.unwrap();
     }
-    catalog.complete(vec![done(1, large), done(2, 1), done(3, 9)], None).await.unwrap();
+    catalog.complete(vec![done(1, large), done(2, 1), done(3, 9)], None, Vec::new()).await.unwrap();
     assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), large + 1);
     assert_eq!(catalog.owned_bytes(&owner(2)).await.unwrap(), 9);
 }
@@ -185,7 +191,7 @@ async fn old_outcomes_are_forgotten(catalog: &Catalog) {
     let outcome = outcome(Scope::Anyone, 1, ProgressState::Failed);
     let progress = outcome.frame.id.clone();
     catalog.begin(new(1, 1)).await.unwrap();
-    catalog.complete(vec![done(1, 1)], Some(outcome)).await.unwrap();
+    catalog.complete(vec![done(1, 1)], Some(outcome), Vec::new()).await.unwrap();
     catalog.forget_outcomes_before(1_600_000_000_000).await.unwrap();
     assert!(catalog.outcome(&progress, None).await.unwrap().is_some());
     catalog.forget_outcomes_before(i64::MAX as u64).await.unwrap();
@@ -198,7 +204,7 @@ async fn names_are_only_words(catalog: &Catalog) {
     let hostile = "'); DROP TABLE uploads; -- \"été\" \u{202e}../../etc/passwd\n\0";
     let words = NewUpload { name: hostile.to_owned(), field: hostile.to_owned(), ..new(1, 1) };
     catalog.begin(words).await.unwrap();
-    catalog.complete(vec![done(1, 1)], None).await.unwrap();
+    catalog.complete(vec![done(1, 1)], None, Vec::new()).await.unwrap();
     assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.name, hostile);
 }
 
@@ -218,7 +224,7 @@ async fn one_bad_operation_sinks_no_other(catalog: &Catalog) {
 
 async fn numbers_no_database_can_hold_are_refused(catalog: &Catalog) {
     catalog.begin(new(1, 1)).await.unwrap();
-    let result = catalog.complete(vec![done(1, u64::MAX)], None).await;
+    let result = catalog.complete(vec![done(1, u64::MAX)], None, Vec::new()).await;
     assert!(matches!(result, Err(CatalogError::TooLarge(u64::MAX))));
     assert_eq!(catalog.unfinished().await.unwrap(), [(id(1), Unfinished::Receiving)]);
 }
@@ -226,7 +232,7 @@ async fn numbers_no_database_can_hold_are_refused(catalog: &Catalog) {
 async fn a_caller_that_goes_away_undoes_nothing(catalog: &Catalog) {
     catalog.begin(new(1, 1)).await.unwrap();
     {
-        let mut completing = Box::pin(catalog.complete(vec![done(1, 1)], None));
+        let mut completing = Box::pin(catalog.complete(vec![done(1, 1)], None, Vec::new()));
         assert!(futures_util::poll!(&mut completing).is_pending());
     }
     // Operations are carried out in their order: this one comes after.

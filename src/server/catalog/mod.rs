@@ -6,16 +6,24 @@
 //!              └──discard──► (no row)
 //! ```
 //! No other way leads out of `complete` (promise 11): the statements say so, and triggers of the database as well.
+//!
+//! An upload that is received in pieces has a second row, which says how far it is and, after it has ended without
+//! being complete, for a while that there was one:
+//!
+//! ```text
+//! begin_pieces ─► open ──checkpoint──► sealed ──complete──► complete ──finish_delete──► cancelled
+//!                   └───────end────────► failed | expired | cancelled
+//! ```
 
 #[cfg(test)]
 mod conformance;
 mod sqlite;
 
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, str::FromStr, sync::Arc};
 
 pub use super::progress::Outcome;
-use super::{Refusal, owner::OwnerId};
-use crate::wire::{ErrorCode, ProgressFrame, ProgressId, Receipt, UploadId};
+use super::{Refusal, owner::OwnerId, store::Checkpoint};
+use crate::wire::{ErrorBody, ErrorCode, ProgressFrame, ProgressId, Receipt, UploadId};
 
 /// The catalog; cheap to clone. When the last clone is dropped, what was asked for is still carried out; to wait for
 /// that, [`close`](Self::close).
@@ -53,6 +61,193 @@ pub struct Completion {
     pub sha256: Option<String>,
     /// When, in milliseconds since 1970-01-01 UTC.
     pub stored_ms: u64,
+}
+
+/// What an upload in pieces is received by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// tus 1.0.
+    Tus,
+    /// Resumable Uploads for HTTP, of the IETF.
+    Rufh,
+}
+
+impl Protocol {
+    /// As the catalog spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tus => "tus",
+            Self::Rufh => "rufh",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = ();
+
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        [Self::Tus, Self::Rufh].into_iter().find(|known| known.as_str() == text).ok_or(())
+    }
+}
+
+/// What is settled of an upload in pieces when it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Its id, never used before.
+    pub id: UploadId,
+    /// Whose it is.
+    pub owner: OwnerId,
+    /// Whether whoever knows the id may go on with it, and not its owner alone.
+    pub open_to_all: bool,
+    /// How it is received.
+    pub protocol: Protocol,
+    /// The client's description of it, as it came.
+    pub metadata: Option<String>,
+    /// The client's word on its parts, as it came.
+    pub concat: Option<String>,
+    /// A part for others to be made of, never a file by itself.
+    pub is_part: bool,
+    /// What its progress is asked for by.
+    pub progress_id: ProgressId,
+    /// The digest is wanted.
+    pub want_sha256: bool,
+    /// The digest that it must have, 64 lowercase hexadecimal digits.
+    pub expected_sha256: Option<String>,
+}
+
+/// An upload in pieces that is about to begin.
+#[derive(Clone, Debug)]
+pub struct NewPieces {
+    /// What is settled.
+    pub terms: Terms,
+    /// The client's name for it.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Bytes in all, where known.
+    pub length: Option<u64>,
+    /// When it may be given up, in milliseconds since 1970-01-01 UTC.
+    pub expires_ms: u64,
+}
+
+/// How an upload in pieces stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// What was settled when it began.
+    pub terms: Terms,
+    /// What may happen to it.
+    pub state: PiecesState,
+    /// Bytes in all, once known.
+    pub length: Option<u64>,
+    /// Bytes on the medium (promise 2).
+    pub durable: u64,
+    /// The last bytes of those, and what they must look like.
+    pub checked: Checkpoint,
+    /// Where the last request began that brought bytes.
+    pub appended_from: u64,
+    /// Which writer may write.
+    pub epoch: u64,
+    /// When it changed last, in milliseconds since 1970-01-01 UTC.
+    pub touched_ms: u64,
+    /// When it may be given up, unless it goes on before.
+    pub expires_ms: u64,
+    /// Why it failed.
+    pub error: Option<ErrorBody>,
+}
+
+/// What may happen to an upload in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PiecesState {
+    /// Bytes may come.
+    Open,
+    /// The last byte is durable, and its sender said that it was the last: it is to be completed.
+    Sealed,
+    /// It is a file.
+    Complete,
+    /// It will never be a file: see [`Pieces::error`].
+    Failed,
+    /// It was given up after its time.
+    Expired,
+    /// It was stopped, or deleted once it was complete.
+    Cancelled,
+}
+
+impl PiecesState {
+    const ALL: [Self; 6] =
+        [Self::Open, Self::Sealed, Self::Complete, Self::Failed, Self::Expired, Self::Cancelled];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Sealed => "sealed",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What a writer wants to be true from now on.
+#[derive(Clone, Debug)]
+pub struct Progressed {
+    /// Of which upload.
+    pub id: UploadId,
+    /// Which writer says so; an earlier one is not believed.
+    pub epoch: u64,
+    /// Bytes that are durable now. Begins where the last one ended.
+    pub checkpoint: Checkpoint,
+    /// Where the request began that brings them.
+    pub appended_from: u64,
+    /// Bytes in all, if that has come to be known.
+    pub length: Option<u64>,
+    /// That was all: length and durable bytes agree, and the upload is to be completed.
+    pub seal: bool,
+    /// It stays at least so long, in milliseconds since 1970-01-01 UTC.
+    pub expires_ms: u64,
+}
+
+/// How an upload in pieces ends without becoming a file.
+#[derive(Clone, Debug)]
+pub enum PiecesEnd {
+    /// For this reason.
+    Failed(ErrorBody),
+    /// Because nobody went on with it until now, in milliseconds since 1970-01-01 UTC. Changes nothing if it may
+    /// stay longer.
+    Expired {
+        /// The present time.
+        now_ms: u64,
+    },
+    /// Because somebody who may has said so.
+    Cancelled,
+}
+
+/// A finish event that nobody has confirmed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// Its own id, the same at every delivery.
+    pub event_id: UploadId,
+    /// What is delivered, JSON.
+    pub event: String,
+    /// How often it was tried.
+    pub tries: u32,
+    /// Not before this time, in milliseconds since 1970-01-01 UTC.
+    pub not_before_ms: u64,
+}
+
+/// A finish event to be kept until it is delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinishEvent {
+    /// Its own id.
+    pub event_id: UploadId,
+    /// What will be delivered, JSON.
+    pub event: String,
 }
 
 /// A complete file.
@@ -141,15 +336,92 @@ impl Catalog {
         self.books.begin(new).await
     }
 
-    /// Makes all of these files complete and the outcome known, or changes nothing.
+    /// Makes all of these files complete, the outcome known and the events due, or changes nothing.
     ///
     /// # Errors
-    /// [`CatalogError::NotReceiving`] when one of them is complete already, or was discarded.
-    pub async fn complete(&self, done: Vec<Completion>, outcome: Option<Outcome>) -> Result<()> {
-        self.books.complete(done, outcome).await
+    /// [`CatalogError::NotReceiving`] when one of them is complete already, was discarded, or is not whole.
+    pub async fn complete(
+        &self,
+        done: Vec<Completion>,
+        outcome: Option<Outcome>,
+        events: Vec<FinishEvent>,
+    ) -> Result<()> {
+        self.books.complete(done, outcome, events).await
     }
 
-    /// Forgets these files, as far as they are being received, and keeps the outcome. Others stay as they are.
+    /// Enters an upload that is about to be received in pieces.
+    ///
+    /// # Errors
+    /// [`CatalogError::Exists`] when the id is in use.
+    pub async fn begin_pieces(&self, new: NewPieces) -> Result<()> {
+        self.books.begin_pieces(new).await
+    }
+
+    /// How this upload in pieces stands, also after its end.
+    pub async fn pieces(&self, id: &UploadId) -> Result<Option<Pieces>> {
+        self.books.pieces(id).await
+    }
+
+    /// Makes the caller the one writer of an open upload: its [`Pieces::epoch`] is greater than every one before.
+    /// `None`: it is not open.
+    pub async fn take_up(&self, id: &UploadId) -> Result<Option<Pieces>> {
+        self.books.take_up(id).await
+    }
+
+    /// Makes what a writer says true. `false`: it is not the writer any more, or the upload not open; nothing has
+    /// changed.
+    pub async fn checkpoint(&self, progressed: Progressed) -> Result<bool> {
+        self.books.checkpoint(progressed).await
+    }
+
+    /// Ends an upload in pieces that is not to become a file; one that is sealed can only fail. Its bytes are the
+    /// caller's to remove. `false`: it had ended before, or is not that far; nothing has changed.
+    pub async fn end_pieces(&self, id: &UploadId, end: PiecesEnd, outcome: Option<Outcome>) -> Result<bool> {
+        self.books.end_pieces(id.clone(), end, outcome).await
+    }
+
+    /// All uploads in pieces that are open or sealed, oldest first.
+    pub async fn pieces_under_way(&self) -> Result<Vec<Pieces>> {
+        self.books.pieces_under_way().await
+    }
+
+    /// Open uploads in pieces whose time was over at this moment, in milliseconds since 1970-01-01 UTC.
+    pub async fn pieces_expired(&self, now_ms: u64) -> Result<Vec<UploadId>> {
+        self.books.pieces_expired(now_ms).await
+    }
+
+    /// How far the upload in pieces with this progress id is, if the viewer may know and it has not ended.
+    pub async fn standing(&self, id: &ProgressId, viewer: Option<&OwnerId>) -> Result<Option<ProgressFrame>> {
+        self.books.standing(id, viewer).await
+    }
+
+    /// The name and the media type that an upload was begun with, whatever its state.
+    pub async fn words(&self, id: &UploadId) -> Result<Option<(String, String)>> {
+        self.books.words(id).await
+    }
+
+    /// Events that are due at this time, in milliseconds since 1970-01-01 UTC, at most `limit`, oldest first.
+    pub async fn undelivered(&self, now_ms: u64, limit: u32) -> Result<Vec<Undelivered>> {
+        self.books.undelivered(now_ms, limit).await
+    }
+
+    /// When the next event is due, in milliseconds since 1970-01-01 UTC.
+    pub async fn next_delivery(&self) -> Result<Option<u64>> {
+        self.books.next_delivery().await
+    }
+
+    /// An event was delivered: it is due no more.
+    pub async fn delivered(&self, event_id: &UploadId) -> Result<()> {
+        self.books.delivered(event_id.clone()).await
+    }
+
+    /// An event could not be delivered: it is due again at this time, in milliseconds since 1970-01-01 UTC.
+    pub async fn deliver_later(&self, event_id: &UploadId, not_before_ms: u64) -> Result<()> {
+        self.books.deliver_later(event_id.clone(), not_before_ms).await
+    }
+
+    /// Forgets these files, as far as they are being received in one go, and keeps the outcome. Others stay as they
+    /// are.
     pub async fn discard(&self, ids: Vec<UploadId>, outcome: Option<Outcome>) -> Result<()> {
         self.books.discard(ids, outcome).await
     }
@@ -169,7 +441,8 @@ impl Catalog {
         self.books.list(owner, limit).await
     }
 
-    /// Bytes of the owner's complete files.
+    /// Bytes of the owner's complete files, and of those under way in pieces: all that they will have, where that is
+    /// known.
     pub async fn owned_bytes(&self, owner: &OwnerId) -> Result<u64> {
         self.books.owned_bytes(owner).await
     }
@@ -185,12 +458,14 @@ impl Catalog {
         self.books.finish_delete(id.clone()).await
     }
 
-    /// All files that are not complete, oldest first: after a start, what a crash left behind.
+    /// All files that are not complete and do not come in pieces, oldest first: after a start, what a crash left
+    /// behind.
     pub async fn unfinished(&self) -> Result<Vec<(UploadId, Unfinished)>> {
         self.books.unfinished().await
     }
 
-    /// Forgets how uploads ended that ended before this time, in milliseconds since 1970-01-01 UTC.
+    /// Forgets how uploads ended that ended before this time, in milliseconds since 1970-01-01 UTC, and that there
+    /// were those in pieces that were never complete.
     pub async fn forget_outcomes_before(&self, ms: u64) -> Result<()> {
         self.books.forget_outcomes_before(ms).await
     }

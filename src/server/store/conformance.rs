@@ -6,11 +6,13 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 
-use super::{StageOptions, Staging, Store, StoreError};
+use super::{Checkpoint, StageOptions, Staging, Store, StoreError};
 use crate::wire::UploadId;
 
-const PLAIN: StageOptions = StageOptions { sha256: false };
-const HASHED: StageOptions = StageOptions { sha256: true };
+const PLAIN: StageOptions = StageOptions { sha256: false, keep: false };
+const KEPT: StageOptions = StageOptions { sha256: false, keep: true };
+const KEPT_HASHED: StageOptions = StageOptions { sha256: true, keep: true };
+const HASHED: StageOptions = StageOptions { sha256: true, keep: false };
 
 /// Runs all checks.
 pub(super) async fn check<S: Store>(store: &S) {
@@ -23,6 +25,12 @@ pub(super) async fn check<S: Store>(store: &S) {
     an_id_is_used_once(store).await;
     settled_is_still_staged(store).await;
     what_is_not_sealed_goes(store).await;
+    what_is_kept_is_taken_up_where_it_was(store).await;
+    what_is_beyond_the_offset_is_cut_off(store).await;
+    only_what_is_staged_and_long_enough_is_taken_up(store).await;
+    checkpoints_follow_each_other(store).await;
+    the_digest_of_a_file_in_pieces_is_that_of_the_whole(store).await;
+    what_is_kept_can_be_read_and_removed(store).await;
     removal_is_idempotent(store).await;
     what_is_open_can_be_read_to_its_end(store).await;
     space_is_told_and_comes_back(store).await;
@@ -177,6 +185,108 @@ async fn what_is_not_sealed_goes<S: Store>(store: &S) {
     }
     // Of a store that others share only that it still answers can be said; ours alone is exact.
     assert_eq!(store.available_space().await.unwrap().is_some(), before.is_some());
+}
+
+async fn what_is_kept_is_taken_up_where_it_was<S: Store>(store: &S) {
+    let whole = pattern(700_000);
+    let bytes = Bytes::from(whole.clone());
+    let mut staging = store.stage(&id(14), KEPT).await.unwrap();
+    staging.write(vec![bytes.slice(..300_000)]).await.unwrap();
+    staging.checkpoint().await.unwrap();
+    drop(staging);
+    assert!(is_absent(store, &id(14)).await);
+    assert_eq!(store.staged().await.unwrap(), [id(14)]);
+    assert!(matches!(store.stage(&id(14), KEPT).await, Err(StoreError::Exists)));
+    let mut staging = store.resume(&id(14), 300_000, KEPT).await.unwrap();
+    assert_eq!(staging.len(), 300_000);
+    assert!(matches!(store.resume(&id(14), 300_000, KEPT).await, Err(StoreError::Busy)), "one at a time");
+    staging.write(vec![bytes.slice(300_000..300_001), bytes.slice(300_001..)]).await.unwrap();
+    assert_eq!(staging.seal().await.unwrap().size, whole.len() as u64);
+    assert_eq!(read(store, &id(14), 0..u64::MAX).await, whole);
+    assert_eq!(store.staged().await.unwrap(), []);
+    store.remove(&id(14)).await.unwrap();
+}
+
+async fn what_is_beyond_the_offset_is_cut_off<S: Store>(store: &S) {
+    let mut staging = store.stage(&id(15), KEPT).await.unwrap();
+    staging.write(vec![Bytes::from_static(b"good and bad")]).await.unwrap();
+    drop(staging);
+    let mut staging = store.resume(&id(15), 4, PLAIN).await.unwrap();
+    staging.write(vec![Bytes::from_static(b"!")]).await.unwrap();
+    drop(staging);
+    let staging = store.resume(&id(15), 5, KEPT).await.unwrap();
+    assert_eq!(staging.seal().await.unwrap().size, 5);
+    assert_eq!(read(store, &id(15), 0..u64::MAX).await, b"good!");
+    store.remove(&id(15)).await.unwrap();
+}
+
+async fn only_what_is_staged_and_long_enough_is_taken_up<S: Store>(store: &S) {
+    assert!(matches!(store.resume(&id(16), 0, KEPT).await, Err(StoreError::NotFound)));
+    let mut staging = store.stage(&id(16), KEPT).await.unwrap();
+    staging.write(vec![Bytes::from_static(b"four")]).await.unwrap();
+    drop(staging);
+    let short = store.resume(&id(16), 5, KEPT).await;
+    assert!(matches!(short, Err(StoreError::Short { found: 4, expected: 5 })));
+    assert!(matches!(store.open_staged(&id(16), 5).await, Err(StoreError::Short { found: 4, expected: 5 })));
+    // It is still what it was.
+    let staging = store.resume(&id(16), 4, KEPT).await.unwrap();
+    staging.seal().await.unwrap();
+    assert!(matches!(store.resume(&id(16), 0, KEPT).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.open_staged(&id(16), 0).await, Err(StoreError::NotFound)));
+    assert_eq!(read(store, &id(16), 0..9).await, b"four");
+    store.remove(&id(16)).await.unwrap();
+}
+
+async fn checkpoints_follow_each_other<S: Store>(store: &S) {
+    let whole = Bytes::from(pattern(400_000));
+    let mut staging = store.stage(&id(17), KEPT).await.unwrap();
+    assert_eq!(staging.checkpoint().await.unwrap(), Checkpoint { range: 0..0, crc32c: 0 });
+    staging.write(vec![whole.slice(..100_000), whole.slice(100_000..150_000)]).await.unwrap();
+    let under_way = staging.checkpoint();
+    // Beside the writing, and of what was written before it was asked for.
+    staging.write(vec![whole.slice(150_000..200_000)]).await.unwrap();
+    let crc32c = |range: Range<usize>| crc32c::crc32c(&whole[range]);
+    let first = Checkpoint { range: 0..150_000, crc32c: crc32c(0..150_000) };
+    assert_eq!(under_way.await.unwrap(), first);
+    let second = Checkpoint { range: 150_000..200_000, crc32c: crc32c(150_000..200_000) };
+    assert_eq!(staging.checkpoint().await.unwrap(), second);
+    drop(staging);
+    let mut staging = store.resume(&id(17), 200_000, KEPT).await.unwrap();
+    staging.write(vec![whole.slice(200_000..)]).await.unwrap();
+    let third = Checkpoint { range: 200_000..400_000, crc32c: crc32c(200_000..400_000) };
+    assert_eq!(staging.checkpoint().await.unwrap(), third);
+    staging.settle().await.unwrap();
+    assert!(matches!(staging.checkpoint().await, Err(StoreError::Broken)));
+    staging.discard().await;
+}
+
+async fn the_digest_of_a_file_in_pieces_is_that_of_the_whole<S: Store>(store: &S) {
+    // FIPS 180-2, appendix B.1.
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let mut staging = store.stage(&id(18), KEPT_HASHED).await.unwrap();
+    for (at, piece) in ["a", "b", "c"].into_iter().enumerate() {
+        staging.write(vec![Bytes::from_static(piece.as_bytes())]).await.unwrap();
+        drop(staging);
+        staging = store.resume(&id(18), at as u64 + 1, KEPT_HASHED).await.unwrap();
+    }
+    assert_eq!(staging.settle().await.unwrap().sha256.as_deref(), Some(abc));
+    assert_eq!(staging.seal().await.unwrap().sha256.as_deref(), Some(abc));
+    store.remove(&id(18)).await.unwrap();
+}
+
+async fn what_is_kept_can_be_read_and_removed<S: Store>(store: &S) {
+    let whole = pattern(500_000);
+    let mut staging = store.stage(&id(19), KEPT).await.unwrap();
+    staging.write(vec![Bytes::from(whole.clone())]).await.unwrap();
+    drop(staging);
+    let readable = store.open_staged(&id(19), 400_000).await.unwrap();
+    let pieces: Vec<Bytes> = readable.stream(100..u64::MAX).try_collect().await.unwrap();
+    assert_eq!(pieces.concat(), whole[100..400_000]);
+    store.remove(&id(19)).await.unwrap();
+    assert_eq!(store.staged().await.unwrap(), []);
+    let discarded = store.stage(&id(19), KEPT).await.unwrap();
+    discarded.discard().await;
+    assert_eq!(store.staged().await.unwrap(), [], "discarded is discarded, kept or not");
 }
 
 async fn removal_is_idempotent<S: Store>(store: &S) {

@@ -21,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -32,7 +32,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use super::{
-    ByteStream, Durability, Readable, Sealed, Source, StageOptions, Staging, Store, StoreError, hex,
+    ByteStream, Checkpoint, Checkpointing, Durability, Readable, Sealed, Source, StageOptions, Staging,
+    Store, StoreError, hex,
 };
 use crate::wire::UploadId;
 
@@ -63,15 +64,26 @@ pub struct DiskStore {
 struct Shared {
     root: PathBuf,
     /// Forces a file or folder to the medium, or does nothing: what the durability asks for.
-    sync: fn(&File) -> io::Result<()>,
+    sync: fn(&File, Force) -> io::Result<()>,
     /// False from the first failed sync on.
     healthy: AtomicBool,
     quick: Semaphore,
     slow: Semaphore,
+    /// Staged files that are open, by whichever of their handles.
+    open: Mutex<HashSet<UploadId>>,
     /// Folders under `files` whose own entry in the folder above is on the medium.
     durable_folders: Mutex<HashSet<Shard>>,
     /// Two processes in one folder would sweep each other's files.
     _lock: File,
+}
+
+/// How much of a file is forced to the medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Force {
+    /// Its bytes, and of what is said of it only what it takes to find them: fdatasync.
+    Bytes,
+    /// All of it: fsync.
+    All,
 }
 
 /// The letters of a shard folder, one or two levels. Numbers and not paths: there are at most 2^20 of them.
@@ -84,13 +96,16 @@ impl DiskStore {
     /// [`StoreError::InUse`] when another process has it open.
     pub async fn open(root: &Path, durability: Durability) -> Result<Self, StoreError> {
         let sync = match durability {
-            Durability::Full => File::sync_all,
-            Durability::PageCache => |_: &File| Ok(()),
+            Durability::Full => |file: &File, force| match force {
+                Force::Bytes => file.sync_data(),
+                Force::All => file.sync_all(),
+            },
+            Durability::PageCache => |_: &File, _| Ok(()),
         };
         Self::open_with(root.to_owned(), sync).await
     }
 
-    async fn open_with(root: PathBuf, sync: fn(&File) -> io::Result<()>) -> Result<Self, StoreError> {
+    async fn open_with(root: PathBuf, sync: fn(&File, Force) -> io::Result<()>) -> Result<Self, StoreError> {
         blocking("opening the data folder", move || {
             for folder in [STAGING, FILES, TRASH] {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(root.join(folder))?;
@@ -106,19 +121,26 @@ impl DiskStore {
                 Err(TryLockError::WouldBlock) => return Ok(Err(StoreError::InUse)),
                 Err(TryLockError::Error(error)) => return Err(error),
             }
-            sync(&File::open(&root)?)?;
+            sync(&File::open(&root)?, Force::All)?;
             let shared = Shared {
                 root,
                 sync,
                 healthy: AtomicBool::new(true),
                 quick: Semaphore::new(MAX_QUICK),
                 slow: Semaphore::new(MAX_SLOW),
+                open: Mutex::default(),
                 durable_folders: Mutex::default(),
                 _lock: lock,
             };
             Ok(Ok(Self { shared: Arc::new(shared) }))
         })
         .await?
+    }
+
+    /// The right to have this staged file open, given back when dropped. `None`: somebody has it.
+    fn claim(&self, id: &UploadId) -> Option<Claim> {
+        let mut open = self.shared.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.insert(id.clone()).then(|| Claim { shared: Arc::clone(&self.shared), id: id.clone() })
     }
 
     async fn run<T: Send + 'static>(
@@ -137,29 +159,79 @@ impl Store for DiskStore {
 
     async fn stage(&self, id: &UploadId, options: StageOptions) -> Result<DiskStaging, StoreError> {
         let name = id.clone();
-        // The guard exists before the file does anything, so that a caller who goes away leaves none behind.
-        self.run("creating a staged file", move |shared| {
+        let claim = self.claim(id).ok_or(StoreError::Exists)?;
+        let file = self.run("creating a staged file", move |shared| {
             if fs::exists(shared.stored(&name))? {
                 return Err(ErrorKind::AlreadyExists.into());
             }
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(shared.staged(&name))
-        })
-        .await
-        .map(|file| DiskStaging {
+        });
+        let file = file.await?;
+        Ok(DiskStaging {
             shared: Arc::clone(&self.shared),
             id: id.clone(),
             len: 0,
-            hasher: options.sha256.then(Sha256::new),
-            state: State::Open(Arc::new(file)),
+            hashing: if options.sha256 { Hashing::Running(Sha256::new()) } else { Hashing::No },
+            since: Since { at: 0, crc32c: options.keep.then_some(0) },
+            durable: Arc::default(),
+            state: State::Open(Arc::new(Handle { file, _claim: claim })),
+            keep: options.keep,
         })
+    }
+
+    async fn resume(
+        &self,
+        id: &UploadId,
+        offset: u64,
+        options: StageOptions,
+    ) -> Result<DiskStaging, StoreError> {
+        let name = id.clone();
+        let claim = self.claim(id).ok_or(StoreError::Busy)?;
+        let file = self.run("taking up a staged file", move |shared| {
+            let opened = OpenOptions::new().read(true).write(true).open(shared.staged(&name));
+            let Some(file) = found(opened)? else { return Ok(Err(StoreError::NotFound)) };
+            let found = file.metadata()?.len();
+            if found < offset {
+                return Ok(Err(StoreError::Short { found, expected: offset }));
+            }
+            if found > offset {
+                file.set_len(offset)?;
+            }
+            Ok(Ok(file))
+        });
+        let file = file.await??;
+        Ok(DiskStaging {
+            shared: Arc::clone(&self.shared),
+            id: id.clone(),
+            len: offset,
+            hashing: if options.sha256 { Hashing::AtTheEnd } else { Hashing::No },
+            since: Since { at: offset, crc32c: Some(0) },
+            durable: Arc::default(),
+            state: State::Open(Arc::new(Handle { file, _claim: claim })),
+            keep: true,
+        })
+    }
+
+    async fn open_staged(&self, id: &UploadId, len: u64) -> Result<Readable, StoreError> {
+        let id = id.clone();
+        let opened = self.run("opening a staged file", move |shared| {
+            let Some(file) = found(File::open(shared.staged(&id)))? else {
+                return Ok(Err(StoreError::NotFound));
+            };
+            match file.metadata()?.len() {
+                found if found < len => Ok(Err(StoreError::Short { found, expected: len })),
+                _ => Ok(Ok(file)),
+            }
+        });
+        let reader = DiskReader { shared: Arc::clone(&self.shared), file: Arc::new(opened.await??) };
+        Ok(Readable { len, source: Source::Disk(reader) })
     }
 
     async fn open(&self, id: &UploadId) -> Result<Readable, StoreError> {
         let id = id.clone();
-        let opened = self.run("opening a file", move |shared| match File::open(shared.stored(&id)) {
-            Ok(file) => Ok(Some((file.metadata()?.len(), file))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let opened = self.run("opening a file", move |shared| match found(File::open(shared.stored(&id)))? {
+            Some(file) => Ok(Some((file.metadata()?.len(), file))),
+            None => Ok(None),
         });
         match opened.await? {
             Some((len, file)) => {
@@ -211,73 +283,158 @@ pub struct DiskStaging {
     id: UploadId,
     /// Bytes written, and the offset of the next write.
     len: u64,
-    hasher: Option<Sha256>,
+    hashing: Hashing,
+    since: Since,
+    /// How far an ended checkpoint or settling has come, at least.
+    durable: Arc<AtomicU64>,
     state: State,
+    /// Whether it stays when this is dropped.
+    keep: bool,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Bytes may come. The handle is shared with at most one blocking call.
-    Open(Arc<File>),
+    /// Bytes may come. The handle is shared with at most one write and one sync.
+    Open(Arc<Handle>),
     /// Durable and closed, still staged.
-    Settled,
+    Settled(Sealed),
     /// A write or a sync has failed, or was abandoned: the file is no longer what `len` and the hash say.
     Broken,
     /// Sealed or removed: there is no staged file any more.
     Over,
 }
 
+/// An open staged file. Blocking calls hold on to it, so that nobody takes the file up again while one still runs
+/// whose caller has gone.
+#[derive(Debug)]
+struct Handle {
+    file: File,
+    _claim: Claim,
+}
+
+#[derive(Debug)]
+struct Claim {
+    shared: Arc<Shared>,
+    id: UploadId,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+#[derive(Debug)]
+enum Hashing {
+    No,
+    /// Everything so far is in it.
+    Running(Sha256),
+    /// Of what was written before it was taken up again nothing is known: the whole file is read in the end.
+    AtTheEnd,
+}
+
+/// What was written since the last checkpoint.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    /// Where that was.
+    at: u64,
+    /// CRC-32C from there on, of a file that is to be kept.
+    crc32c: Option<u32>,
+}
+
 impl Staging for DiskStaging {
     async fn write(&mut self, chunks: Vec<Bytes>) -> Result<(), StoreError> {
-        let State::Open(file) = std::mem::replace(&mut self.state, State::Broken) else {
+        let State::Open(handle) = std::mem::replace(&mut self.state, State::Broken) else {
             return Err(StoreError::Broken);
         };
-        let (offset, mut hasher) = (self.len, self.hasher.take());
+        let (offset, mut since) = (self.len, self.since);
+        let mut hashing = std::mem::replace(&mut self.hashing, Hashing::No);
         let _turn = self.shared.quick.acquire().await;
         let written = blocking("writing a staged file", move || {
-            let len = write_all_at(&file, &chunks, offset)?;
-            if let Some(hasher) = &mut hasher {
+            let len = write_all_at(&handle.file, &chunks, offset)?;
+            if let Hashing::Running(hasher) = &mut hashing {
                 chunks.iter().for_each(|chunk| hasher.update(chunk));
             }
-            Ok((file, hasher, len))
+            if let Some(crc) = &mut since.crc32c {
+                *crc = chunks.iter().fold(*crc, |crc, chunk| crc32c::crc32c_append(crc, chunk));
+            }
+            Ok((handle, hashing, since, len))
         });
-        let (file, hasher, len) = written.await?;
-        self.hasher = hasher;
+        let (handle, hashing, since, len) = written.await?;
+        self.hashing = hashing;
+        self.since = since;
         self.len += len;
-        self.state = State::Open(file);
+        self.state = State::Open(handle);
         Ok(())
     }
 
-    async fn settle(&mut self) -> Result<(), StoreError> {
-        let file = match std::mem::replace(&mut self.state, State::Broken) {
-            State::Open(file) => file,
-            State::Settled => {
-                self.state = State::Settled;
-                return Ok(());
+    fn checkpoint(&mut self) -> Checkpointing {
+        let State::Open(handle) = &self.state else {
+            return Box::pin(async { Err(StoreError::Broken) });
+        };
+        let (handle, shared, durable) =
+            (Arc::clone(handle), Arc::clone(&self.shared), Arc::clone(&self.durable));
+        let checkpoint =
+            Checkpoint { range: self.since.at..self.len, crc32c: self.since.crc32c.unwrap_or(0) };
+        self.since = Since { at: self.len, crc32c: self.since.crc32c.map(|_| 0) };
+        Box::pin(async move {
+            let store = Arc::clone(&shared);
+            let _turn = store.slow.acquire().await;
+            blocking("syncing a staged file", move || {
+                shared.force(&handle.file, Force::Bytes)?;
+                if checkpoint.range.start == 0 {
+                    // Bytes without a name are lost as well.
+                    shared.force_folder(&shared.root.join(STAGING))?;
+                }
+                durable.fetch_max(checkpoint.range.end, Ordering::SeqCst);
+                Ok(checkpoint)
+            })
+            .await
+        })
+    }
+
+    async fn settle(&mut self) -> Result<Sealed, StoreError> {
+        let handle = match std::mem::replace(&mut self.state, State::Broken) {
+            State::Open(handle) => handle,
+            State::Settled(sealed) => {
+                self.state = State::Settled(sealed.clone());
+                return Ok(sealed);
             }
             State::Broken | State::Over => return Err(StoreError::Broken),
         };
         let _turn = self.shared.slow.acquire().await;
         let (shared, len) = (Arc::clone(&self.shared), self.len);
-        blocking("syncing a staged file", move || {
-            shared.force(&file)?;
-            match file.metadata()?.len() {
-                found if found == len => Ok(()),
-                found => Err(io::Error::other(format!("{len} bytes were written and {found} are there"))),
+        let hashing = std::mem::replace(&mut self.hashing, Hashing::No);
+        let is_durable = len > 0 && self.durable.load(Ordering::SeqCst) == len;
+        let sealed = blocking("syncing a staged file", move || {
+            if !is_durable {
+                shared.force(&handle.file, Force::All)?;
             }
-        })
-        .await?;
-        self.state = State::Settled;
-        Ok(())
+            match handle.file.metadata()?.len() {
+                found if found == len => {}
+                found => {
+                    return Err(io::Error::other(format!("{len} bytes were written and {found} are there")));
+                }
+            }
+            let sha256 = match hashing {
+                Hashing::No => None,
+                Hashing::Running(hasher) => Some(hex(&hasher.finalize())),
+                Hashing::AtTheEnd => Some(hash(&handle.file, len)?),
+            };
+            Ok(Sealed { size: len, sha256 })
+        });
+        let sealed = sealed.await?;
+        self.state = State::Settled(sealed.clone());
+        Ok(sealed)
     }
 
     async fn seal(mut self) -> Result<Sealed, StoreError> {
-        self.settle().await?;
+        let sealed = self.settle().await?;
         let _turn = self.shared.slow.acquire().await;
         let (shared, id) = (Arc::clone(&self.shared), self.id.clone());
         blocking("storing a file", move || shared.publish(&id)).await?;
         self.state = State::Over;
-        Ok(Sealed { size: self.len, sha256: self.hasher.take().map(|hasher| hex(&hasher.finalize())) })
+        Ok(sealed)
     }
 
     async fn discard(mut self) {
@@ -297,7 +454,7 @@ impl Staging for DiskStaging {
 
 impl Drop for DiskStaging {
     fn drop(&mut self) {
-        if matches!(self.state, State::Over) {
+        if self.keep || matches!(self.state, State::Over) {
             return;
         }
         // Only tasks that were torn come here; everyone else discards. A write that is still running on a blocking
@@ -328,36 +485,31 @@ impl Shared {
 
     /// Forces a file or folder to the medium, once: after a failure the kernel may have dropped the pages and call
     /// the next sync a success, so a failure is final and the volume is not to be trusted.
-    fn force(&self, file: &File) -> io::Result<()> {
-        (self.sync)(file).inspect_err(|error| {
+    fn force(&self, file: &File, force: Force) -> io::Result<()> {
+        (self.sync)(file, force).inspect_err(|error| {
             self.healthy.store(false, Ordering::Relaxed);
             tracing::error!(%error, "the volume failed to make a file durable");
         })
     }
 
     fn force_folder(&self, folder: &Path) -> io::Result<()> {
-        self.force(&File::open(folder)?)
+        self.force(&File::open(folder)?, Force::All)
     }
 
-    /// Staged to stored. On failure there is no such file, neither here nor there.
+    /// Staged to stored. On failure it is still staged, or, when its folder could not be made durable, nowhere.
     fn publish(&self, id: &UploadId) -> io::Result<()> {
         let stored = self.stored(id);
-        let published = self.make_folders(id).and_then(|folder| {
-            // Two ids cannot meet by chance; but a file once stored is never written over (promise 11).
-            if fs::exists(&stored)? {
-                return Err(ErrorKind::AlreadyExists.into());
-            }
-            fs::rename(self.staged(id), &stored)?;
-            self.force_folder(&folder).inspect_err(|_| {
-                if let Err(error) = unlink(&stored) {
-                    tracing::error!(%id, %error, "a file that failed to be stored stays behind");
-                }
-            })
-        });
-        if published.is_err() {
-            unlink(&self.staged(id)).ok();
+        let folder = self.make_folders(id)?;
+        // Two ids cannot meet by chance; but a file once stored is never written over (promise 11).
+        if fs::exists(&stored)? {
+            return Err(ErrorKind::AlreadyExists.into());
         }
-        published
+        fs::rename(self.staged(id), &stored)?;
+        self.force_folder(&folder).inspect_err(|_| {
+            if let Err(error) = unlink(&stored) {
+                tracing::error!(%id, %error, "a file that failed to be stored stays behind");
+            }
+        })
     }
 
     /// Makes sure that the folder of a stored file is there and that its name is on the medium.
@@ -470,6 +622,28 @@ fn read_at(file: &File, at: u64, want: usize) -> io::Result<Bytes> {
     }
 }
 
+/// `None` for a file that is not there.
+fn found(opened: io::Result<File>) -> io::Result<Option<File>> {
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// SHA-256 of the first `len` bytes, in hexadecimal.
+fn hash(file: &File, len: u64) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut at = 0;
+    while at < len {
+        let want = usize::try_from(len - at).unwrap_or(usize::MAX).min(READ_SIZE);
+        let piece = read_at(file, at, want)?;
+        hasher.update(&piece);
+        at += piece.len() as u64;
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
 /// Unlinks a file; tells whether there was one.
 fn unlink(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
@@ -520,7 +694,7 @@ mod tests {
         id: &UploadId,
         bytes: &'static [u8],
     ) -> Result<Sealed, StoreError> {
-        let mut staging = store.stage(id, StageOptions { sha256: true }).await?;
+        let mut staging = store.stage(id, StageOptions { sha256: true, keep: false }).await?;
         staging.write(vec![Bytes::from_static(bytes)]).await?;
         staging.seal().await
     }
@@ -551,7 +725,7 @@ mod tests {
         use std::sync::atomic::AtomicUsize;
         static SYNCS_LEFT: AtomicUsize = AtomicUsize::new(0);
         static FAILURES: AtomicUsize = AtomicUsize::new(0);
-        fn failing(_: &File) -> io::Result<()> {
+        fn failing(_: &File, _: Force) -> io::Result<()> {
             let left =
                 SYNCS_LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             left.map(drop).map_err(|_| {

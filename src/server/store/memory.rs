@@ -11,7 +11,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use sha2::{Digest, Sha256};
 
-use super::{ByteStream, Readable, Sealed, Source, StageOptions, Staging, Store, StoreError, hex};
+use super::{
+    ByteStream, Checkpoint, Checkpointing, Readable, Sealed, Source, StageOptions, Staging, Store,
+    StoreError, hex,
+};
 use crate::wire::UploadId;
 
 /// A store in memory. Cloning gives another handle to the same store.
@@ -38,6 +41,8 @@ struct Held {
 enum Entry {
     /// Its bytes are in the staging; here is only how many there are.
     Staged(u64),
+    /// Staged, and nobody has it open.
+    Kept(BytesMut),
     Stored(Bytes),
 }
 
@@ -59,6 +64,7 @@ impl Held {
     fn remove(&mut self, id: &UploadId) {
         self.used -= match self.files.remove(id) {
             Some(Entry::Staged(len)) => len,
+            Some(Entry::Kept(bytes)) => bytes.len() as u64,
             Some(Entry::Stored(bytes)) => bytes.len() as u64,
             None => 0,
         };
@@ -78,9 +84,54 @@ impl Store for MemoryStore {
             shared: Arc::clone(&self.shared),
             id: id.clone(),
             bytes: BytesMut::new(),
-            hasher: options.sha256.then(Sha256::new),
+            checkpointed: 0,
+            sha256: options.sha256,
+            keep: options.keep,
             state: State::Open,
         })
+    }
+
+    async fn resume(
+        &self,
+        id: &UploadId,
+        offset: u64,
+        options: StageOptions,
+    ) -> Result<MemoryStaging, StoreError> {
+        let mut held = self.shared.held();
+        let found = match held.files.get(id) {
+            Some(Entry::Kept(bytes)) => bytes.len() as u64,
+            Some(Entry::Staged(_)) => return Err(StoreError::Busy),
+            _ => return Err(StoreError::NotFound),
+        };
+        if found < offset {
+            return Err(StoreError::Short { found, expected: offset });
+        }
+        let Some(Entry::Kept(mut bytes)) = held.files.insert(id.clone(), Entry::Staged(offset)) else {
+            return Err(StoreError::NotFound);
+        };
+        held.used -= found - offset;
+        bytes.truncate(usize::try_from(offset).unwrap_or(usize::MAX));
+        Ok(MemoryStaging {
+            shared: Arc::clone(&self.shared),
+            id: id.clone(),
+            checkpointed: bytes.len(),
+            bytes,
+            sha256: options.sha256,
+            keep: true,
+            state: State::Open,
+        })
+    }
+
+    async fn open_staged(&self, id: &UploadId, len: u64) -> Result<Readable, StoreError> {
+        match self.shared.held().files.get(id) {
+            Some(Entry::Kept(bytes)) if bytes.len() as u64 >= len => {
+                let bytes = Bytes::copy_from_slice(&bytes[..usize::try_from(len).unwrap_or(usize::MAX)]);
+                Ok(Readable { len, source: Source::Memory(bytes) })
+            }
+            Some(Entry::Kept(bytes)) => Err(StoreError::Short { found: bytes.len() as u64, expected: len }),
+            Some(Entry::Staged(_)) => Err(StoreError::Busy),
+            _ => Err(StoreError::NotFound),
+        }
     }
 
     async fn open(&self, id: &UploadId) -> Result<Readable, StoreError> {
@@ -99,7 +150,8 @@ impl Store for MemoryStore {
 
     async fn staged(&self) -> Result<Vec<UploadId>, StoreError> {
         let held = self.shared.held();
-        let staged = held.files.iter().filter(|(_, entry)| matches!(entry, Entry::Staged(_)));
+        let staged =
+            held.files.iter().filter(|(_, entry)| matches!(entry, Entry::Staged(_) | Entry::Kept(_)));
         Ok(staged.map(|(id, _)| id.clone()).collect())
     }
 
@@ -122,7 +174,10 @@ pub struct MemoryStaging {
     shared: Arc<Shared>,
     id: UploadId,
     bytes: BytesMut,
-    hasher: Option<Sha256>,
+    /// Where the last checkpoint was.
+    checkpointed: usize,
+    sha256: bool,
+    keep: bool,
     state: State,
 }
 
@@ -161,30 +216,34 @@ impl Staging for MemoryStaging {
         // Copied, because a small slice may keep a large network buffer alive.
         for chunk in &chunks {
             self.bytes.extend_from_slice(chunk);
-            if let Some(hasher) = &mut self.hasher {
-                hasher.update(chunk);
-            }
         }
         Ok(())
     }
 
-    async fn settle(&mut self) -> Result<(), StoreError> {
+    fn checkpoint(&mut self) -> Checkpointing {
+        if self.state != State::Open {
+            return Box::pin(async { Err(StoreError::Broken) });
+        }
+        let range = self.checkpointed as u64..self.len();
+        let crc32c = if self.keep { crc32c::crc32c(&self.bytes[self.checkpointed..]) } else { 0 };
+        self.checkpointed = self.bytes.len();
+        Box::pin(async move { Ok(Checkpoint { range, crc32c }) })
+    }
+
+    async fn settle(&mut self) -> Result<Sealed, StoreError> {
         match self.state {
             State::Open | State::Settled => {
                 self.state = State::Settled;
-                Ok(())
+                let sha256 = self.sha256.then(|| hex(&Sha256::digest(&self.bytes)));
+                Ok(Sealed { size: self.len(), sha256 })
             }
             State::Broken | State::Over => Err(StoreError::Broken),
         }
     }
 
     async fn seal(mut self) -> Result<Sealed, StoreError> {
-        self.settle().await?;
+        let sealed = self.settle().await?;
         let bytes = std::mem::take(&mut self.bytes).freeze();
-        let sealed = Sealed {
-            size: bytes.len() as u64,
-            sha256: self.hasher.take().map(|hasher| hex(&hasher.finalize())),
-        };
         match self.shared.held().files.get_mut(&self.id) {
             Some(entry @ Entry::Staged(_)) => *entry = Entry::Stored(bytes),
             _ => return Err(StoreError::NotFound),
@@ -193,8 +252,8 @@ impl Staging for MemoryStaging {
         Ok(sealed)
     }
 
-    async fn discard(self) {
-        drop(self);
+    async fn discard(mut self) {
+        self.keep = false;
     }
 
     fn len(&self) -> u64 {
@@ -204,8 +263,17 @@ impl Staging for MemoryStaging {
 
 impl Drop for MemoryStaging {
     fn drop(&mut self) {
-        if self.state != State::Over {
-            self.shared.held().remove(&self.id);
+        if self.state == State::Over {
+            return;
+        }
+        let mut held = self.shared.held();
+        match held.files.get_mut(&self.id) {
+            Some(entry @ Entry::Staged(_)) if self.keep => {
+                *entry = Entry::Kept(std::mem::take(&mut self.bytes))
+            }
+            Some(Entry::Staged(_)) => held.remove(&self.id),
+            // Removed meanwhile, and perhaps begun anew by somebody else.
+            _ => {}
         }
     }
 }

@@ -21,6 +21,9 @@ use crate::wire::{ErrorCode, UploadId};
 /// The bytes of a stored file, piece by piece.
 pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
+/// A checkpoint on its way to the medium; goes on beside the writing. *Failure*: final, as for [`Staging::settle`].
+pub type Checkpointing = Pin<Box<dyn Future<Output = Result<Checkpoint, StoreError>> + Send>>;
+
 /// A place for files. Every backend passes one suite, `conformance.rs`.
 ///
 /// Methods take `&self` and may be called from many tasks at once. Two calls for one id at the same time are the
@@ -38,6 +41,27 @@ pub trait Store: Send + Sync {
         id: &UploadId,
         options: StageOptions,
     ) -> impl Future<Output = Result<Self::Staging, StoreError>> + Send;
+
+    /// Takes up a staged file again that nobody has open, as it was at this offset: what lies beyond is cut off.
+    ///
+    /// *Success*: bytes may be written from there on, and it is kept when dropped, whatever `options` say.
+    /// *Failure*: [`StoreError::NotFound`] when it is not staged, [`StoreError::Short`] when it has fewer bytes,
+    /// [`StoreError::Busy`] while an earlier staging of it is still open; it stays as it was.
+    fn resume(
+        &self,
+        id: &UploadId,
+        offset: u64,
+        options: StageOptions,
+    ) -> impl Future<Output = Result<Self::Staging, StoreError>> + Send;
+
+    /// Opens the first `len` bytes of a staged file for reading, one that nobody writes to.
+    ///
+    /// *Failure*: [`StoreError::NotFound`] when it is not staged, [`StoreError::Short`] when it has fewer bytes.
+    fn open_staged(
+        &self,
+        id: &UploadId,
+        len: u64,
+    ) -> impl Future<Output = Result<Readable, StoreError>> + Send;
 
     /// Opens a stored file for reading. What was opened can be read to its end even when it is removed meanwhile.
     ///
@@ -66,7 +90,8 @@ pub trait Store: Send + Sync {
 
 /// A file on its way in: written from its beginning to its end, then sealed or discarded.
 ///
-/// *Dropped* without either: removed, as if discarded, in the calling thread.
+/// *Dropped* without either: removed, as if discarded, in the calling thread; unless it was to be kept
+/// ([`StageOptions::keep`]), then it stays staged, and [`Store::resume`] takes it up again.
 pub trait Staging: Send {
     /// Appends these chunks.
     ///
@@ -74,15 +99,20 @@ pub trait Staging: Send {
     /// `discard` and drop makes sense any more, and everything else fails.
     fn write(&mut self, chunks: Vec<Bytes>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Makes what was written durable and lets go of open handles, without showing the file. No write may follow.
-    /// A failure is final: it is never tried again, because a second try may succeed without the bytes being safe.
-    fn settle(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Makes durable what was written since the last checkpoint, or since it was taken up, while writing goes on.
+    /// One at a time: the next is asked for when this one has ended. A failure is final: it is never tried again,
+    /// because a second try may succeed without the bytes being safe.
+    fn checkpoint(&mut self) -> Checkpointing;
+
+    /// Makes what was written durable and lets go of open handles, without showing the file; tells what will be
+    /// sealed. No write may follow. A failure is final, as for a checkpoint.
+    fn settle(&mut self) -> impl Future<Output = Result<Sealed, StoreError>> + Send;
 
     /// Settles if that was not done, then turns the staged file into a stored one, in one step that cannot be seen
     /// half done.
     ///
-    /// *Success*: `open` finds it, and a durable store finds it after a power loss. *Failure*: neither staged nor
-    /// stored. *Dropped*: either staged and swept at the next start, or stored: remove it.
+    /// *Success*: `open` finds it, and a durable store finds it after a power loss. *Failure*: not stored; staged at
+    /// most when it was to be kept. *Dropped*: either staged and swept at the next start, or stored: remove it.
     fn seal(self) -> impl Future<Output = Result<Sealed, StoreError>> + Send;
 
     /// Removes it, and its space. A failure is logged; the next start sweeps what is left.
@@ -100,8 +130,20 @@ pub trait Staging: Send {
 /// What to do while a file is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageOptions {
-    /// Compute the SHA-256 of the bytes on their way.
+    /// Compute the SHA-256 of the bytes on their way. Of a file that was taken up again it is computed at the end, by
+    /// reading it.
     pub sha256: bool,
+    /// Leave it staged when the staging is dropped.
+    pub keep: bool,
+}
+
+/// Bytes of a staged file that are durable since a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// From the last checkpoint to this one, in bytes. Everything before is durable as well.
+    pub range: Range<u64>,
+    /// CRC-32C of these bytes. 0 when there are none, or when the file is not one to be kept.
+    pub crc32c: u32,
 }
 
 /// A file that is whole and stored.
@@ -205,6 +247,17 @@ pub enum StoreError {
     /// Another process uses the same folder.
     #[error("the data folder is in use by another process")]
     InUse,
+    /// A staged file has fewer bytes than were told to be durable.
+    #[error("a staged file has {found} bytes instead of {expected}")]
+    Short {
+        /// Bytes that are there.
+        found: u64,
+        /// Bytes that should be there.
+        expected: u64,
+    },
+    /// A staged file is still open.
+    #[error("the staged file is still open")]
+    Busy,
     /// A staging whose last write did not end, or that was settled, was written or sealed.
     #[error("the staged file is in no state for this")]
     Broken,
@@ -234,9 +287,12 @@ impl From<StoreError> for Refusal {
         let (code, message) = match &error {
             StoreError::OutOfSpace => (ErrorCode::OutOfSpace, "The server has no space left for this file."),
             StoreError::NotFound => (ErrorCode::NotFound, "There is no such file."),
-            StoreError::Exists | StoreError::InUse | StoreError::Broken | StoreError::Io { .. } => {
-                (ErrorCode::StorageFailed, "The server could not store the file.")
-            }
+            StoreError::Exists
+            | StoreError::InUse
+            | StoreError::Short { .. }
+            | StoreError::Busy
+            | StoreError::Broken
+            | StoreError::Io { .. } => (ErrorCode::StorageFailed, "The server could not store the file."),
         };
         Refusal::new(code, message).caused_by(error)
     }
@@ -279,6 +335,22 @@ impl Store for AnyStore {
         }
     }
 
+    async fn resume(
+        &self,
+        id: &UploadId,
+        offset: u64,
+        options: StageOptions,
+    ) -> Result<AnyStaging, StoreError> {
+        match self {
+            Self::Disk(store) => store.resume(id, offset, options).await.map(AnyStaging::Disk),
+            Self::Memory(store) => store.resume(id, offset, options).await.map(AnyStaging::Memory),
+        }
+    }
+
+    async fn open_staged(&self, id: &UploadId, len: u64) -> Result<Readable, StoreError> {
+        each!(self, store => store.open_staged(id, len).await)
+    }
+
     async fn open(&self, id: &UploadId) -> Result<Readable, StoreError> {
         each!(self, store => store.open(id).await)
     }
@@ -309,7 +381,11 @@ impl Staging for AnyStaging {
         each!(self, staging => staging.write(chunks).await)
     }
 
-    async fn settle(&mut self) -> Result<(), StoreError> {
+    fn checkpoint(&mut self) -> Checkpointing {
+        each!(self, staging => staging.checkpoint())
+    }
+
+    async fn settle(&mut self) -> Result<Sealed, StoreError> {
         each!(self, staging => staging.settle().await)
     }
 
@@ -327,7 +403,7 @@ impl Staging for AnyStaging {
 }
 
 /// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

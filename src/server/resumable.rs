@@ -1,0 +1,771 @@
+//! Uploads in pieces: begun, gone on with over many requests and restarts, completed once, or given up. Must never
+//! know a protocol's words, nor how an answer is written.
+//!
+//! - An offset that is told is on the medium, and never goes back (promise 2).
+//! - The same request twice is one upload (promise 10): a finished upload answers with its end again.
+//! - Whole is what its sender says is whole and what has the announced length and digest; it becomes a file in one
+//!   durable change (promise 11).
+//!
+//! An upload that was begun with the owner's cookie is its owner's alone. One begun without is open to whoever knows
+//! its id, which cannot be guessed: clients other than browsers keep no cookies. This is looked at in every request,
+//! and again before the upload becomes a file.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use sha2::{Digest, Sha256};
+use tracing::Instrument;
+
+use super::{
+    Refusal, Server,
+    body::drain_in_background,
+    catalog::{Completion, NewPieces, Outcome, Pieces, PiecesEnd, PiecesState, Terms},
+    owner::{OwnerId, Scope, random_bits},
+    progress::{Announce, Counter},
+    security::Visitor,
+    state::now_ms,
+    store::{AnyStaging, Sealed, Staging, Store, StoreError},
+    writer::{self, NoTurn, Plan, Then, Turn, Want, Written},
+};
+pub use super::{catalog::Protocol, protocol::digest::ChunkDigest, writer::Ends};
+use crate::wire::{ErrorBody, ErrorCode, ProgressId, Receipt, UploadId};
+
+/// What a client says of an upload that it begins in order to send it in pieces.
+#[derive(Clone, Debug)]
+pub struct Creation {
+    /// Who begins it.
+    pub visitor: Visitor,
+    /// Display name: only words, never a path, never empty.
+    pub name: String,
+    /// As the sender said, or `application/octet-stream`.
+    pub media_type: String,
+    /// How it will be received.
+    pub protocol: Protocol,
+    /// tus: `Upload-Metadata` as it came, to be told again, the empty one too.
+    pub metadata: Option<String>,
+    /// tus: `Upload-Concat` as it came, to be told again.
+    pub concat: Option<String>,
+    /// Bytes, where known.
+    pub length: Option<u64>,
+    /// A part for others to be made of (`Upload-Concat: partial`): never a file by itself.
+    pub partial: bool,
+    /// What its progress is asked for by; without one, its own id.
+    pub progress_id: Option<ProgressId>,
+    /// The SHA-256 that the whole must have.
+    pub repr_digest: Option<[u8; 32]>,
+    /// The SHA-256 is to stand in the receipt.
+    pub want_sha256: bool,
+}
+
+/// What a request says of the bytes that it brings.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// Who sends it.
+    pub visitor: Visitor,
+    /// Where its first byte belongs: must be where the upload stands.
+    pub offset: u64,
+    /// Bytes of the upload in all, where this request says so.
+    pub length: Option<u64>,
+    /// What the end of its body means.
+    pub ends: Ends,
+    /// What its bytes must agree with.
+    pub chunk_digest: ChunkDigest,
+    /// What becomes of the upload when bytes come that lie beyond its end.
+    pub overflow: Overflow,
+    /// `Content-Length`, in bytes.
+    pub body_size: Option<u64>,
+    /// The client's own id of the upload, as long as it has none but its own.
+    pub progress_id: Option<ProgressId>,
+}
+
+/// What becomes of an upload when a request brings bytes that lie beyond its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// It goes on from where it was durable before they came (tus).
+    Refuse,
+    /// It has failed (Resumable Uploads for HTTP).
+    Invalidate,
+}
+
+/// How an upload stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// Its id.
+    pub id: UploadId,
+    /// How it is received.
+    pub protocol: Protocol,
+    /// Bytes on the medium (promise 2).
+    pub offset: u64,
+    /// Bytes in all, once known.
+    pub length: Option<u64>,
+    /// What its owner is told, once it is complete.
+    pub receipt: Option<Receipt>,
+    /// As in [`Creation`].
+    pub metadata: Option<String>,
+    /// As in [`Creation`].
+    pub concat: Option<String>,
+    /// When it may be given up, in milliseconds since 1970-01-01 UTC, unless it goes on before. `None`: it is complete.
+    pub expires_ms: Option<u64>,
+}
+
+/// Why a request changed nothing, or not as much as it should.
+#[derive(Debug)]
+pub struct Rejected {
+    /// What the client hears.
+    pub refusal: Refusal,
+    /// Where the upload stands, on the medium, if the client may know.
+    pub at: Option<u64>,
+}
+
+impl<E: Into<Refusal>> From<E> for Rejected {
+    fn from(error: E) -> Self {
+        Self { refusal: error.into(), at: None }
+    }
+}
+
+/// Begins an upload. A tus upload of no bytes at all is complete at once.
+///
+/// # Errors
+/// When it may not be as large, the owner's share is used up, or the progress id belongs to a running upload.
+pub async fn create(server: &Arc<Server>, creation: Creation) -> Result<Upload, Refusal> {
+    refuse_when_stopping(server)?;
+    let visitor = creation.visitor.clone();
+    let id = enter(server, creation).await?;
+    let pieces = known(server, &id, &visitor).await?;
+    if pieces.length == Some(0) && pieces.terms.protocol == Protocol::Tus {
+        let nothing = Append {
+            visitor,
+            offset: 0,
+            length: None,
+            ends: Ends::AtLength,
+            chunk_digest: ChunkDigest::None,
+            overflow: Overflow::Refuse,
+            body_size: Some(0),
+            progress_id: None,
+        };
+        return append(server, &id, nothing, Body::empty()).await.map_err(|rejected| rejected.refusal);
+    }
+    told(server, pieces).await
+}
+
+/// Goes on with an upload. What the body brings is kept even when it is cut, unless it has to agree with a digest. A
+/// complete upload answers with its end again when the request is one that could have completed it.
+///
+/// # Errors
+/// With the offset from which the upload goes on, where the sender may know it.
+pub async fn append(
+    server: &Arc<Server>,
+    id: &UploadId,
+    append: Append,
+    body: Body,
+) -> Result<Upload, Rejected> {
+    refuse_when_stopping(server)?;
+    let span = tracing::info_span!("append", %id, offset = append.offset);
+    let (server, id) = (server.clone(), id.clone());
+    // A task of its own: when the connection breaks axum drops the handler, and what has arrived must still be kept.
+    let tasks = server.tasks().clone();
+    let task = async move {
+        let mut body = body;
+        let appended = run(&server, &id, append, &mut body).await;
+        let drain = match &appended {
+            // Of an end that is only told again the bytes may have come again.
+            Ok(_) => true,
+            // A browser shows our reason only if it may go on sending for a while.
+            Err(Rejected { refusal, .. }) => {
+                refusal.status().is_client_error() && refusal.code() != ErrorCode::Superseded
+            }
+        };
+        if drain {
+            drain_in_background(body);
+        }
+        appended
+    };
+    let ended = tasks.spawn(task.instrument(span)).await;
+    ended.unwrap_or_else(|fault| {
+        Err(Refusal::new(ErrorCode::Internal, "The server failed at this upload.").caused_by(fault).into())
+    })
+}
+
+/// How an upload stands. A request in progress is ended first, so that whoever asked can go on from the offset told.
+///
+/// # Errors
+/// [`ErrorCode::NotFound`] for an upload never heard of and for somebody else's, [`ErrorCode::Gone`] for one that has
+/// expired, failed or was cancelled.
+pub async fn state(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Result<Upload, Refusal> {
+    let pieces = alive(server, known(server, id, visitor).await?).await?;
+    if pieces.state == PiecesState::Complete {
+        return told(server, pieces).await;
+    }
+    // Whoever reads that a tus upload is at its length takes it for complete.
+    let want = if pieces.terms.protocol == Protocol::Tus { Want::Any } else { Want::Glance };
+    let turn = match server.seats().turn(id, want).await {
+        Ok(turn) => turn,
+        Err(NoTurn::Closing | NoTurn::Elsewhere) => {
+            return told(server, known(server, id, visitor).await?).await;
+        }
+    };
+    let pieces = alive(server, known(server, id, visitor).await?).await?;
+    if pieces.state == PiecesState::Sealed {
+        return complete_sealed(server, &turn, &pieces).await;
+    }
+    told(server, pieces).await
+}
+
+/// Ends an upload for good: one under way is given up, a complete one deleted.
+///
+/// # Errors
+/// As [`state`].
+pub async fn cancel(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Result<(), Refusal> {
+    let _ = alive(server, known(server, id, visitor).await?).await?;
+    let Ok(turn) = server.seats().turn(id, Want::Any).await else { return Err(gone()) };
+    let mut pieces = alive(server, known(server, id, visitor).await?).await?;
+    if pieces.state == PiecesState::Sealed {
+        complete_sealed(server, &turn, &pieces).await?;
+        pieces = known(server, id, visitor).await?;
+    }
+    if pieces.state == PiecesState::Complete {
+        // Two may ask at once: the one whose change took effect removes the bytes.
+        if !server.catalog().begin_delete(id).await? {
+            return Err(gone());
+        }
+        server.store().remove(id).await?;
+        return Ok(server.catalog().finish_delete(id).await?);
+    }
+    let counter = count(server, &pieces, None);
+    let error = ErrorBody::new(ErrorCode::Cancelled, "The upload was stopped.");
+    end(server, &pieces, PiecesEnd::Cancelled, counter.outcome_failed(error.clone())).await?;
+    counter.failed(error);
+    Ok(())
+}
+
+/// Makes a new upload of parts that are whole, in this order; each may be used again.
+///
+/// # Errors
+/// [`ErrorCode::NotFound`] and [`ErrorCode::Gone`] for parts as for uploads; [`ErrorCode::Malformed`] for one that is
+/// no part or not whole.
+pub async fn concatenate(
+    server: &Arc<Server>,
+    creation: Creation,
+    parts: Vec<UploadId>,
+) -> Result<Upload, Refusal> {
+    refuse_when_stopping(server)?;
+    let mut found = Vec::with_capacity(parts.len());
+    for id in &parts {
+        let part = alive(server, known(server, id, &creation.visitor).await?).await?;
+        if !part.terms.is_part {
+            return Err(Refusal::new(
+                ErrorCode::Malformed,
+                "This upload is no part for others to be made of.",
+            ));
+        }
+        if part.length != Some(part.durable) {
+            return Err(Refusal::new(ErrorCode::Malformed, "A part of this upload is not whole yet."));
+        }
+        found.push((id.clone(), part.durable));
+    }
+    let length = found.iter().try_fold(0u64, |sum, (_, length)| sum.checked_add(*length));
+    let length =
+        length.ok_or_else(|| Refusal::new(ErrorCode::TooLarge, "The parts are too large together."))?;
+    let visitor = creation.visitor.clone();
+    let append = Append {
+        visitor: visitor.clone(),
+        offset: 0,
+        length: None,
+        ends: Ends::AtLength,
+        chunk_digest: ChunkDigest::None,
+        overflow: Overflow::Refuse,
+        body_size: Some(length),
+        progress_id: None,
+    };
+    let id = enter(server, Creation { length: Some(length), partial: false, ..creation }).await?;
+    let body = body_of_parts(server.clone(), found);
+    let (server, tasks) = (server.clone(), server.tasks().clone());
+    let made = tasks.spawn(async move {
+        let mut body = body;
+        let made = run_on(&server, &id, append, &mut body, true).await;
+        if made.is_err()
+            && let Ok(pieces) = known(&server, &id, &visitor).await
+            && let Err(error) = end(&server, &pieces, PiecesEnd::Cancelled, None).await
+        {
+            tracing::warn!(%id, %error, "an upload that could not be made of its parts stays until it expires");
+        }
+        made
+    });
+    match made.await {
+        Ok(made) => made.map_err(|rejected| rejected.refusal),
+        Err(fault) => {
+            Err(Refusal::new(ErrorCode::Internal, "The server failed at this upload.").caused_by(fault))
+        }
+    }
+}
+
+/// The bytes of whole parts, one after the other.
+fn body_of_parts(server: Arc<Server>, parts: Vec<(UploadId, u64)>) -> Body {
+    let streams = futures_util::stream::iter(parts.into_iter().map(Ok::<_, StoreError>)).and_then(
+        move |(id, length)| {
+            let server = server.clone();
+            async move {
+                let readable = server.store().open_staged(&id, length).await?;
+                Ok(readable
+                    .stream(0..length)
+                    .map_err(|error| StoreError::Io { doing: "reading a part", source: error }))
+            }
+        },
+    );
+    Body::from_stream(streams.try_flatten())
+}
+
+fn refuse_when_stopping(server: &Server) -> Result<(), Refusal> {
+    if server.tasks().is_closed() {
+        let message = "The server is shutting down. Try again in a moment.";
+        return Err(Refusal::new(ErrorCode::ShuttingDown, message).retry_after(5));
+    }
+    Ok(())
+}
+
+/// Enters a new upload into the catalog.
+async fn enter(server: &Arc<Server>, creation: Creation) -> Result<UploadId, Refusal> {
+    server.config().limits.admit(None, creation.length)?;
+    let owner = creation.visitor.owner.clone();
+    let owned = server.catalog().owned_bytes(&owner).await?;
+    if let Some(max) = server.config().limits.max_bytes_per_owner
+        && owned.saturating_add(creation.length.unwrap_or(0)) > max
+    {
+        return Err(quota_exceeded(max));
+    }
+    let id = UploadId::from_bits(random_bits());
+    let progress_id = match creation.progress_id {
+        Some(alias) => {
+            let scope = creation.visitor.scope();
+            let viewer = creation.visitor.viewer();
+            let frame = server
+                .progress()
+                .frame(&alias, viewer)
+                .filter(|_| scope != Scope::Anyone || viewer.is_none());
+            let standing = server.catalog().standing(&alias, viewer).await?;
+            if frame.or(standing).is_some_and(|frame| !frame.state.is_terminal()) {
+                let message = "Another upload with this progress id is still running.";
+                return Err(Refusal::new(ErrorCode::ProgressIdInUse, message));
+            }
+            alias
+        }
+        None => own_progress_id(&id),
+    };
+    let terms = Terms {
+        id: id.clone(),
+        owner,
+        open_to_all: !creation.visitor.known,
+        protocol: creation.protocol,
+        metadata: creation.metadata,
+        concat: creation.concat,
+        is_part: creation.partial,
+        progress_id,
+        want_sha256: creation.want_sha256,
+        expected_sha256: creation.repr_digest.map(|digest| super::store::hex(&digest)),
+    };
+    let new = NewPieces {
+        terms,
+        name: creation.name,
+        media_type: creation.media_type,
+        length: creation.length,
+        expires_ms: expires_ms(server),
+    };
+    server.catalog().begin_pieces(new).await?;
+    Ok(id)
+}
+
+/// An upload's own id as the id of its progress: the grammar of the one is within that of the other.
+fn own_progress_id(id: &UploadId) -> ProgressId {
+    id.as_str().parse().unwrap_or_else(|_| ProgressId::from_bits(random_bits()))
+}
+
+fn expires_ms(server: &Server) -> u64 {
+    now_ms().saturating_add(u64::try_from(server.config().max_age.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn quota_exceeded(max: u64) -> Refusal {
+    let message = format!("Your uploads would take up more than the {max} bytes you may use. Delete some.");
+    Refusal::new(ErrorCode::QuotaExceeded, message).with_detail(max)
+}
+
+/// The upload, if there ever was one that this visitor may know of.
+async fn known(server: &Server, id: &UploadId, visitor: &Visitor) -> Result<Pieces, Refusal> {
+    let pieces = server.catalog().pieces(id).await?;
+    pieces
+        .filter(|pieces| may(&pieces.terms, visitor.viewer()))
+        .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "There is no such upload."))
+}
+
+fn may(terms: &Terms, viewer: Option<&OwnerId>) -> bool {
+    terms.open_to_all || viewer == Some(&terms.owner)
+}
+
+/// The upload, unless it has ended without being complete. One whose time is over ends here.
+async fn alive(server: &Arc<Server>, pieces: Pieces) -> Result<Pieces, Refusal> {
+    match pieces.state {
+        PiecesState::Open if pieces.expires_ms <= now_ms() => {
+            if expire(server, &pieces).await? {
+                Err(gone())
+            } else {
+                Ok(pieces)
+            }
+        }
+        PiecesState::Open | PiecesState::Sealed | PiecesState::Complete => Ok(pieces),
+        PiecesState::Failed | PiecesState::Expired | PiecesState::Cancelled => {
+            let reason = pieces.error.map_or_else(String::new, |error| format!(" {}", error.message));
+            Err(Refusal::new(ErrorCode::Gone, format!("This upload cannot go on any more.{reason}")))
+        }
+    }
+}
+
+fn gone() -> Refusal {
+    Refusal::new(ErrorCode::Gone, "This upload cannot go on any more.")
+}
+
+/// Gives up an upload whose time is over, unless somebody is at it. Whether it was given up.
+pub(super) async fn expire(server: &Arc<Server>, pieces: &Pieces) -> Result<bool, Refusal> {
+    let Some(_turn) = server.seats().vacant(&pieces.terms.id) else { return Ok(false) };
+    end(server, pieces, PiecesEnd::Expired { now_ms: now_ms() }, None).await
+}
+
+/// Ends an upload that will not be complete: first for everybody, then its bytes. Whether it was this call that did.
+async fn end(
+    server: &Server,
+    pieces: &Pieces,
+    end: PiecesEnd,
+    outcome: Option<Outcome>,
+) -> Result<bool, Refusal> {
+    let id = &pieces.terms.id;
+    let ended = server.catalog().end_pieces(id, end, outcome).await?;
+    // What cannot be removed now is swept at the next start: no row asks for it any more.
+    if ended && let Err(error) = server.store().remove(id).await {
+        tracing::warn!(%id, %error, "bytes of an upload that has ended could not be removed yet");
+    }
+    Ok(ended)
+}
+
+async fn told(server: &Server, pieces: Pieces) -> Result<Upload, Refusal> {
+    let receipt = match pieces.state {
+        PiecesState::Complete => {
+            let stored = server.catalog().find(&pieces.terms.id).await?;
+            // Being deleted.
+            Some(stored.ok_or_else(gone)?.receipt)
+        }
+        _ => None,
+    };
+    Ok(Upload {
+        id: pieces.terms.id,
+        protocol: pieces.terms.protocol,
+        offset: pieces.durable,
+        length: pieces.length,
+        expires_ms: receipt.is_none().then_some(pieces.expires_ms),
+        receipt,
+        metadata: pieces.terms.metadata,
+        concat: pieces.terms.concat,
+    })
+}
+
+async fn run(
+    server: &Arc<Server>,
+    id: &UploadId,
+    append: Append,
+    body: &mut Body,
+) -> Result<Upload, Rejected> {
+    run_on(server, id, append, body, false).await
+}
+
+/// One request, from its first look at the upload to its answer. `made_of_parts`: by the server itself.
+async fn run_on(
+    server: &Arc<Server>,
+    id: &UploadId,
+    append: Append,
+    body: &mut Body,
+    made_of_parts: bool,
+) -> Result<Upload, Rejected> {
+    let visitor = &append.visitor;
+    let pieces = alive(server, known(server, id, visitor).await?).await?;
+    let is_final = pieces.terms.concat.is_some() && !pieces.terms.is_part;
+    if is_final && !made_of_parts {
+        return Err(Refusal::new(ErrorCode::Forbidden, "An upload made of parts takes no bytes.").into());
+    }
+    if pieces.state == PiecesState::Complete {
+        return replay(server, pieces, &append).await;
+    }
+    let turn = match server.seats().turn(id, Want::At(append.offset)).await {
+        Ok(turn) => turn,
+        Err(NoTurn::Elsewhere | NoTurn::Closing) => {
+            let pieces = known(server, id, visitor).await?;
+            return Err(mismatch(&append, pieces.durable));
+        }
+    };
+    let pieces = match server.catalog().take_up(id).await? {
+        Some(pieces) => pieces,
+        None => {
+            let pieces = alive(server, known(server, id, visitor).await?).await?;
+            if pieces.state == PiecesState::Sealed {
+                complete_sealed(server, &turn, &pieces).await?;
+            }
+            let pieces = alive(server, known(server, id, visitor).await?).await?;
+            return replay(server, pieces, &append).await;
+        }
+    };
+    if pieces.durable != append.offset {
+        return Err(mismatch(&append, pieces.durable));
+    }
+    let at = |refusal| Rejected { refusal, at: Some(pieces.durable) };
+    let plan = plan(server, &pieces, &append).map_err(at)?;
+    let _open = server.open_upload(&visitor.owner).map_err(at)?;
+    let counter = count(server, &pieces, append.progress_id.clone());
+    if let (Some(length), Some(size)) = (plan.length, plan.body_size)
+        && append.offset.saturating_add(size) > length
+    {
+        let written =
+            Written { durable: pieces.durable, then: Then::Overflow(writer::beyond_the_end(&plan)) };
+        return conclude(server, &turn, &pieces, &append, &counter, written).await;
+    }
+    let written = writer::write(server, &turn, &pieces, &plan, &counter, body).await;
+    conclude(server, &turn, &pieces, &append, &counter, written).await
+}
+
+fn mismatch(append: &Append, at: u64) -> Rejected {
+    let message = format!("The upload stands at {at} bytes, not at {}.", append.offset);
+    let refusal = Refusal::new(ErrorCode::OffsetMismatch, message).with_detail(at);
+    Rejected { refusal, at: Some(at) }
+}
+
+/// The end of a complete upload once more, for a request that could have brought it about (promise 10).
+async fn replay(server: &Server, pieces: Pieces, append: &Append) -> Result<Upload, Rejected> {
+    let size = pieces.durable;
+    let is_empty_at_the_end = append.offset == size && append.body_size == Some(0);
+    let is_the_last_again = append.ends == Ends::Here
+        && append.offset == pieces.appended_from
+        && append.body_size == Some(size - pieces.appended_from);
+    let at_the_end = append.ends == Ends::Here && append.offset == size && append.body_size.is_none();
+    if append.length.is_some_and(|length| length != size) {
+        let refusal = writer::inconsistent_length(append.length, size);
+        return Err(Rejected { refusal, at: Some(size) });
+    }
+    if is_empty_at_the_end || is_the_last_again || at_the_end {
+        return Ok(told(server, pieces).await?);
+    }
+    if append.offset == size {
+        let message = format!("The upload has {size} bytes, and more came.");
+        let refusal = Refusal::new(ErrorCode::TooLarge, message).with_detail(size);
+        return Err(Rejected { refusal, at: Some(size) });
+    }
+    Err(mismatch(append, size))
+}
+
+/// What the request is to do, if all that is said of the upload's length agrees.
+fn plan(server: &Server, pieces: &Pieces, append: &Append) -> Result<Plan, Refusal> {
+    let limits = &server.config().limits;
+    let end = append.body_size.map(|size| append.offset.saturating_add(size));
+    let said = [pieces.length, append.length, end.filter(|_| append.ends == Ends::Here)];
+    let length = said.into_iter().flatten().next();
+    if let Some(other) = said.into_iter().flatten().find(|&other| Some(other) != length) {
+        return Err(writer::inconsistent_length(length, other));
+    }
+    if let Some(length) = length {
+        if length < pieces.durable {
+            return Err(writer::inconsistent_length(Some(length), pieces.durable));
+        }
+        limits.admit(None, Some(length))?;
+    }
+    Ok(Plan {
+        length,
+        max_length: limits.max_file_size.unwrap_or(u64::MAX),
+        ends: append.ends,
+        chunk_digest: append.chunk_digest.clone(),
+        body_size: append.body_size,
+    })
+}
+
+/// Counts one request. When its id belongs to somebody else, or there are too many, nobody sees the count: an upload
+/// does not fail for that.
+fn count(server: &Server, pieces: &Pieces, alias: Option<ProgressId>) -> Counter {
+    let terms = &pieces.terms;
+    let own = own_progress_id(&terms.id);
+    let id = if terms.progress_id == own { alias.unwrap_or(own) } else { terms.progress_id.clone() };
+    let announce = Announce {
+        id,
+        scope: if terms.open_to_all { Scope::Anyone } else { Scope::Owner(terms.owner.clone()) },
+        attempt: 1,
+        fingerprint: None,
+        size: pieces.length,
+        body_size: pieces.length,
+    };
+    let counter = server.progress().take_up(&terms.id, announce, pieces.durable);
+    counter.unwrap_or_else(|_| server.progress().anonymous())
+}
+
+/// What becomes of the upload now that the request is over. Every path leads to an end or a pause of the counter.
+async fn conclude(
+    server: &Arc<Server>,
+    turn: &Turn,
+    pieces: &Pieces,
+    append: &Append,
+    counter: &Counter,
+    written: Written,
+) -> Result<Upload, Rejected> {
+    let durable = written.durable;
+    let refused = |refusal| {
+        counter.pause(durable);
+        Err(Rejected { refusal, at: Some(durable) })
+    };
+    match written.then {
+        Then::Whole(staging) => {
+            turn.close();
+            // Once more, now that it is about to become a file: nothing that was settled can have changed.
+            if !may(&pieces.terms, append.visitor.viewer()) {
+                return refused(Refusal::new(ErrorCode::NotFound, "There is no such upload."));
+            }
+            Ok(become_a_file(server, pieces, staging, counter).await?)
+        }
+        Then::More => {
+            counter.pause(durable);
+            Ok(told(server, known(server, &pieces.terms.id, &append.visitor).await?).await?)
+        }
+        Then::Refused(refusal) => refused(refusal),
+        Then::Overflow(refusal) if append.overflow == Overflow::Refuse => refused(refusal),
+        Then::Overflow(refusal) | Then::Lost(refusal) => {
+            fail(server, pieces, counter, &refusal).await;
+            Err(refusal.into())
+        }
+    }
+}
+
+/// The upload has failed, for good.
+async fn fail(server: &Server, pieces: &Pieces, counter: &Counter, refusal: &Refusal) {
+    let error = ErrorBody { retryable: false, ..refusal.body.clone() };
+    let outcome = counter.outcome_failed(error.clone());
+    if let Err(error) = end(server, pieces, PiecesEnd::Failed(error.clone()), outcome).await {
+        tracing::error!(id = %pieces.terms.id, %error, "an upload has failed, and the catalog does not know");
+    }
+    counter.failed(error);
+}
+
+/// Turns a sealed upload into a file: digest, store, catalog.
+async fn become_a_file(
+    server: &Arc<Server>,
+    pieces: &Pieces,
+    mut staging: AnyStaging,
+    counter: &Counter,
+) -> Result<Upload, Refusal> {
+    let sealed = match staging.settle().await {
+        Ok(sealed) => sealed,
+        Err(error) => {
+            let refusal = error.into();
+            fail(server, pieces, counter, &refusal).await;
+            return Err(refusal);
+        }
+    };
+    if let Some(refusal) = differs(pieces, &sealed) {
+        staging.discard().await;
+        fail(server, pieces, counter, &refusal).await;
+        return Err(refusal);
+    }
+    match staging.seal().await {
+        Ok(sealed) => book(server, pieces, sealed, counter).await,
+        // It is staged still, and whoever asks next completes it.
+        Err(StoreError::OutOfSpace) => {
+            counter.pause(pieces.durable);
+            Err(StoreError::OutOfSpace.into())
+        }
+        Err(error) => {
+            let refusal = error.into();
+            fail(server, pieces, counter, &refusal).await;
+            Err(refusal)
+        }
+    }
+}
+
+fn differs(pieces: &Pieces, sealed: &Sealed) -> Option<Refusal> {
+    let expected = pieces.terms.expected_sha256.as_ref()?;
+    (sealed.sha256.as_ref() != Some(expected)).then(|| {
+        Refusal::new(ErrorCode::DigestMismatch, "The file that came is not the one that was announced.")
+    })
+}
+
+/// The one durable change that makes the upload a file.
+async fn book(
+    server: &Arc<Server>,
+    pieces: &Pieces,
+    sealed: Sealed,
+    counter: &Counter,
+) -> Result<Upload, Refusal> {
+    let id = &pieces.terms.id;
+    let words = server.catalog().words(id).await?;
+    let (name, media_type) = words.ok_or_else(gone)?;
+    let Sealed { size, sha256 } = sealed;
+    let receipt = Receipt {
+        id: id.clone(),
+        name,
+        size,
+        media_type,
+        sha256: sha256.clone(),
+        stored_ms: now_ms(),
+        url: format!("/files/{id}"),
+    };
+    let completion = Completion { id: id.clone(), size, sha256, stored_ms: receipt.stored_ms };
+    let outcome = counter.outcome_done(vec![receipt.clone()]);
+    server.catalog().complete(vec![completion], outcome, Vec::new()).await?;
+    counter.done(vec![receipt.clone()]);
+    tracing::info!(%id, size, "stored");
+    Ok(Upload {
+        id: id.clone(),
+        protocol: pieces.terms.protocol,
+        offset: size,
+        length: Some(size),
+        receipt: Some(receipt),
+        metadata: pieces.terms.metadata.clone(),
+        concat: pieces.terms.concat.clone(),
+        expires_ms: None,
+    })
+}
+
+/// Completes an upload that was sealed when something came in between: a crash, or a full disk.
+pub(super) async fn complete_sealed(
+    server: &Arc<Server>,
+    turn: &Turn,
+    pieces: &Pieces,
+) -> Result<Upload, Refusal> {
+    turn.close();
+    let counter = count(server, pieces, None);
+    counter.processing();
+    match writer::open(server, pieces).await {
+        Ok(staging) => become_a_file(server, pieces, staging, &counter).await,
+        // The store has it already.
+        Err(StoreError::NotFound | StoreError::Exists) => match stored(server, pieces).await {
+            Ok(sealed) => book(server, pieces, sealed, &counter).await,
+            Err(refusal) => {
+                fail(server, pieces, &counter, &refusal).await;
+                Err(refusal)
+            }
+        },
+        Err(error) => {
+            let refusal = error.into();
+            fail(server, pieces, &counter, &refusal).await;
+            Err(refusal)
+        }
+    }
+}
+
+/// What the store holds of an upload that became a file there, and not yet in the catalog.
+async fn stored(server: &Server, pieces: &Pieces) -> Result<Sealed, Refusal> {
+    let readable = server.store().open(&pieces.terms.id).await?;
+    let size = readable.len();
+    if size != pieces.durable {
+        return Err(StoreError::Short { found: size, expected: pieces.durable }.into());
+    }
+    if !pieces.terms.want_sha256 && pieces.terms.expected_sha256.is_none() {
+        return Ok(Sealed { size, sha256: None });
+    }
+    let hashing = readable.stream(0..size).try_fold(Sha256::new(), |mut hasher, piece: Bytes| async move {
+        hasher.update(&piece);
+        Ok(hasher)
+    });
+    let hasher = hashing.await.map_err(|source| StoreError::Io { doing: "reading a stored file", source })?;
+    Ok(Sealed { size, sha256: Some(super::store::hex(&hasher.finalize())) })
+}
