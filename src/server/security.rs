@@ -15,7 +15,7 @@ use super::{
     config::Config,
     owner::{OwnerId, Scope},
 };
-use crate::wire::ErrorCode;
+use crate::wire::{ErrorCode, headers};
 
 /// Name of the cookie that says whose uploads are whose. Its value is an [`OwnerId`]: 128 random bits, nothing else.
 pub const OWNER_COOKIE: &str = "plimsoll_owner";
@@ -69,9 +69,10 @@ pub async fn identify(State(server): State<Arc<Server>>, mut request: Request, n
 ///
 /// `Sec-Fetch-Site` (Fetch Metadata) is believed first; where it is missing (plain HTTP beyond localhost) `Origin`
 /// must name this host. A request with neither comes from no browser that would send the cookie along
-/// (`SameSite=Lax`), and passes.
+/// (`SameSite=Lax`), and passes. A method that is only named in a header may change something too.
 pub async fn same_origin(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
-    if request.method().is_safe() || request.method() == Method::OPTIONS {
+    let is_harmless = request.method().is_safe() || request.method() == Method::OPTIONS;
+    if is_harmless && !request.headers().contains_key(headers::METHOD_OVERRIDE) {
         return next.run(request).await;
     }
     let origin = request.headers().get(header::ORIGIN);

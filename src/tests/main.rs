@@ -13,6 +13,8 @@ mod lifecycle;
 mod markup;
 mod net;
 mod pages;
+mod rufh;
 mod tidy;
+mod tus;
 mod uploads;
 mod util;

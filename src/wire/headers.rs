@@ -69,3 +69,6 @@ pub const UPLOAD_EXPIRES: &str = "Upload-Expires";
 
 /// tus: the method that is meant, from clients that can send `GET` and `POST` only.
 pub const METHOD_OVERRIDE: &str = "X-HTTP-Method-Override";
+
+/// RFC 5789, section 3.1: the media types that `PATCH` takes here.
+pub const ACCEPT_PATCH: &str = "Accept-Patch";

@@ -9,6 +9,9 @@ use crate::{server::Refusal, wire::ErrorCode};
 /// The largest number that a structured field can hold (RFC 9651, section 3.3.1).
 pub const MAX_INTEGER: u64 = 999_999_999_999_999;
 
+/// No file, and so no offset, is larger: what a database and a file system can count.
+pub const MAX_BYTES: u64 = i64::MAX as u64;
+
 /// A field that holds one whole number in digits.
 ///
 /// # Errors

@@ -6,9 +6,12 @@ pub mod fields;
 pub mod rufh;
 pub mod tus;
 
-use axum::http::{HeaderMap, Method, header};
+use std::fmt::Display;
 
-use crate::wire::headers;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use super::{limits::Limits, resumable::Upload};
+use crate::wire::{UploadId, headers};
 
 /// Which protocol a request to an upload's address speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,39 @@ pub fn method(method: &Method, headers: &HeaderMap) -> Method {
     }
 }
 
+/// What every answer to `OPTIONS` at these addresses says: what is spoken here, and what is allowed. `max_age` is how
+/// long an unfinished upload is kept, in seconds.
+pub fn offer(answer: &mut HeaderMap, limits: &Limits, max_age: u64) {
+    put(answer, headers::TUS_VERSION, "1.0.0");
+    put(answer, headers::TUS_EXTENSION, tus::EXTENSIONS);
+    let algorithms = digest::Algorithm::ALL.map(digest::Algorithm::name).join(",");
+    put(answer, headers::TUS_CHECKSUM_ALGORITHM, algorithms);
+    if let Some(max) = limits.max_file_size {
+        put(answer, headers::TUS_MAX_SIZE, max);
+    }
+    put(answer, headers::UPLOAD_LIMIT, rufh::limit(limits, Some(max_age)));
+    put(answer, headers::ACCEPT_PATCH, format!("{}, {}", rufh::CONTENT_TYPE, tus::CONTENT_TYPE));
+}
+
+/// The address of an upload. A path only: no proxy's idea of our name gets in.
+pub fn location(id: &UploadId) -> String {
+    format!("/files/{id}")
+}
+
+/// When an unfinished upload will be given up, in seconds from now. `None` for one that will not.
+fn seconds_left(upload: &Upload, now_ms: u64) -> Option<u64> {
+    let expires_ms = upload.expires_ms.filter(|_| upload.receipt.is_none())?;
+    Some(expires_ms.saturating_sub(now_ms) / 1000)
+}
+
+/// Sets a field. What cannot stand in one (no value of ours) is left out.
+fn put(answer: &mut HeaderMap, name: impl AsRef<[u8]>, value: impl Display) {
+    let name = HeaderName::from_bytes(name.as_ref());
+    if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value.to_string())) {
+        answer.insert(name, value);
+    }
+}
+
 /// Whether the request's content is of this type, whatever its parameters.
 fn is_content_type(headers: &HeaderMap, expected: &str) -> bool {
     let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -67,9 +103,82 @@ fn is_content_type(headers: &HeaderMap, expected: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
+    use std::time::Duration;
+
+    use axum::response::Response;
 
     use super::*;
+    use crate::{server::resumable::Protocol, wire::Receipt};
+
+    /// An upload of five bytes of which none has come; it is given up on 2023-11-14 at 22:13:20 GMT.
+    pub(super) fn unfinished() -> Upload {
+        Upload {
+            id: UploadId::from_bits([0; 16]),
+            protocol: Protocol::Tus,
+            offset: 0,
+            length: Some(5),
+            receipt: None,
+            metadata: None,
+            concat: None,
+            expires_ms: Some(1_700_000_000_000),
+        }
+    }
+
+    /// The same when `hello` has come.
+    pub(super) fn finished() -> Upload {
+        let id = unfinished().id;
+        let receipt = Receipt {
+            url: location(&id),
+            id,
+            name: "hello.txt".to_owned(),
+            size: 5,
+            media_type: "text/plain".to_owned(),
+            sha256: Some("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".to_owned()),
+            stored_ms: 0,
+        };
+        Upload { offset: 5, receipt: Some(receipt), ..unfinished() }
+    }
+
+    pub(super) fn limits(max_file_size: Option<u64>, max_request_size: Option<u64>) -> Limits {
+        Limits {
+            max_file_size,
+            max_request_size,
+            max_files: 1,
+            max_bytes_per_owner: None,
+            space_reserve: 0,
+            idle_timeout: Duration::from_secs(1),
+            min_rate: None,
+        }
+    }
+
+    /// The status and the fields of an answer in their alphabetical order, one in each line.
+    pub(super) fn response_fields(response: &Response) -> String {
+        let fields = response.headers().iter();
+        let mut lines: Vec<_> =
+            fields.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        lines.sort();
+        lines.insert(0, response.status().as_u16().to_string());
+        lines.join("\n")
+    }
+
+    #[test]
+    fn options_tell_of_both_protocols() {
+        let mut answer = HeaderMap::new();
+        offer(&mut answer, &limits(Some(100), None), 60);
+        assert_eq!(answer["tus-version"], "1.0.0");
+        assert_eq!(answer["tus-max-size"], "100");
+        assert_eq!(answer["tus-checksum-algorithm"], "sha1,sha256,md5,crc32");
+        assert_eq!(
+            answer["tus-extension"],
+            "creation,creation-with-upload,creation-defer-length,expiration,checksum,checksum-trailer,\
+             termination,concatenation"
+        );
+        assert_eq!(answer["upload-limit"], "max-size=100, max-age=60");
+        assert_eq!(answer["accept-patch"], "application/partial-upload, application/offset+octet-stream");
+        let mut answer = HeaderMap::new();
+        offer(&mut answer, &limits(None, None), 60);
+        assert!(!answer.contains_key("tus-max-size"));
+    }
 
     /// The fields of a request's head, one in each line.
     pub(super) fn head(lines: &str) -> HeaderMap {

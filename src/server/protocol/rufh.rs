@@ -1,16 +1,26 @@
 //! Resumable Uploads for HTTP (draft-ietf-httpbis-resumable-upload, interop versions 8 and 9): what a request's head
-//! says, as typed values. Must never know where an upload lies or what has become of it.
+//! says, as typed values, and what became of it, as the head of an answer. Must never know where an upload lies.
 
-use axum::http::{HeaderMap, header};
+use axum::{
+    Json,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
 
 use super::{
-    digest::{ChunkDigest, content_digest, repr_digest, wants_sha256},
-    fields::{boolean, natural, number},
-    is_content_type,
+    digest::{ChunkDigest, content_digest, repr_digest, repr_digest_field, wants_sha256},
+    fields::{MAX_BYTES, MAX_INTEGER, boolean, natural, number},
+    is_content_type, location, put, seconds_left,
 };
 use crate::{
-    server::{Refusal, error::ProblemType, multipart},
-    wire::{ErrorCode, headers},
+    server::{
+        Refusal,
+        error::ProblemType,
+        limits::Limits,
+        multipart,
+        resumable::{Rejected, Upload},
+    },
+    wire::{ErrorCode, Receipt, UploadAnswer, headers},
 };
 
 /// The media type of a piece that is appended.
@@ -93,15 +103,106 @@ pub fn append(headers: &HeaderMap) -> Result<Append, Refusal> {
     Ok(Append { offset, complete, length, content_digest: content_digest(headers)? })
 }
 
+/// The answer to a request that began an upload whose end is still to come.
+pub fn created(upload: &Upload, limits: &Limits, now_ms: u64) -> Response {
+    let mut response = StatusCode::CREATED.into_response();
+    put(response.headers_mut(), header::LOCATION, location(&upload.id));
+    tell(response.headers_mut(), upload, limits, now_ms);
+    response
+}
+
+/// The answer to a piece that was stored and is not the last.
+pub fn appended(upload: &Upload, limits: &Limits, now_ms: u64) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    tell(response.headers_mut(), upload, limits, now_ms);
+    response
+}
+
+/// The answer to `HEAD` and `GET` at an upload whose end is still to come.
+pub fn state(upload: &Upload, limits: &Limits, now_ms: u64) -> Response {
+    let mut response = appended(upload, limits, now_ms);
+    if let Some(length) = upload.length {
+        put(response.headers_mut(), headers::UPLOAD_LENGTH, length);
+    }
+    response
+}
+
+/// The final answer: that of `POST` and `PUT` (201), and of the piece that was the last (200). The same each time it
+/// is asked for (promise 10).
+pub fn finished(receipt: &Receipt, status: StatusCode) -> Response {
+    let mut response = (status, Json(UploadAnswer::new(vec![receipt.clone()]))).into_response();
+    let answer = response.headers_mut();
+    put(answer, header::LOCATION, &receipt.url);
+    if let Some((name, value)) = receipt.sha256.as_deref().and_then(repr_digest_field) {
+        put(answer, name, value);
+    }
+    whole(answer, receipt);
+    response
+}
+
+/// What is said of an upload that is whole, besides what is said of a file. Not for caches: in another answer from
+/// this address it may have been a part.
+pub fn whole(answer: &mut HeaderMap, receipt: &Receipt) {
+    put(answer, headers::UPLOAD_COMPLETE, "?1");
+    put(answer, headers::UPLOAD_OFFSET, receipt.size);
+    put(answer, headers::UPLOAD_LENGTH, receipt.size);
+    put(answer, header::CACHE_CONTROL, "no-store");
+}
+
+/// The answer to a piece that was not stored, or not whole. `provided` is where the piece begins; `is_whole`, whether
+/// the upload has its end already.
+pub fn rejected(rejected: Rejected, provided: u64, is_whole: bool) -> Response {
+    let Rejected { mut refusal, at } = rejected;
+    refusal = match (refusal.code(), at) {
+        (ErrorCode::OffsetMismatch, Some(expected)) => {
+            refusal.of_type(ProblemType::MismatchingUploadOffset { expected, provided })
+        }
+        (ErrorCode::LengthMismatch, _) => refusal.of_type(ProblemType::InconsistentUploadLength),
+        _ => refusal,
+    };
+    // All of it came and the whole is not what was announced: going on would not help.
+    let is_processed = refusal.code() == ErrorCode::DigestMismatch;
+    if refusal.code() == ErrorCode::ChecksumMismatch {
+        // The number 460 is tus's own. Sending the same piece again can help, unlike for a whole file.
+        refusal.body.code = ErrorCode::DigestMismatch;
+    }
+    let mut response = refusal.into_response();
+    let answer = response.headers_mut();
+    put(answer, headers::UPLOAD_COMPLETE, if is_processed || is_whole { "?1" } else { "?0" });
+    if let Some(at) = at {
+        put(answer, headers::UPLOAD_OFFSET, at);
+    }
+    response
+}
+
+/// `Upload-Limit`. `max_age` in seconds. Without a limit on the size it says so by the smallest one.
+pub fn limit(limits: &Limits, max_age: Option<u64>) -> String {
+    let mut members = match limits.max_file_size {
+        Some(max) => vec![("max-size", max)],
+        None => vec![("min-size", 0)],
+    };
+    members.extend(limits.max_request_size.map(|max| ("max-append-size", max)));
+    members.extend(max_age.map(|seconds| ("max-age", seconds)));
+    let members: Vec<_> =
+        members.into_iter().map(|(key, value)| format!("{key}={}", value.min(MAX_INTEGER))).collect();
+    members.join(", ")
+}
+
+fn tell(answer: &mut HeaderMap, upload: &Upload, limits: &Limits, now_ms: u64) {
+    put(answer, headers::UPLOAD_COMPLETE, "?0");
+    put(answer, headers::UPLOAD_OFFSET, upload.offset);
+    put(answer, headers::UPLOAD_LIMIT, limit(limits, seconds_left(upload, now_ms)));
+    put(answer, header::CACHE_CONTROL, "no-store");
+}
+
 /// The length of the whole, by `Upload-Length` or by a content that is known to be the rest. Both must agree.
 fn length(headers: &HeaderMap, offset: u64, complete: bool) -> Result<Option<u64>, Refusal> {
     let told = natural(headers, headers::UPLOAD_LENGTH);
     let content = number(headers, header::CONTENT_LENGTH.as_str())?.filter(|_| complete);
-    let rest = match content.map(|content| offset.checked_add(content)) {
-        Some(None) => return Err(inconsistent("The content is longer than any upload can be.")),
-        Some(end) => end,
-        None => None,
-    };
+    let rest = content.map(|content| offset.saturating_add(content));
+    if rest.is_some_and(|end| end > MAX_BYTES) {
+        return Err(inconsistent("The content is longer than any upload can be."));
+    }
     match (told, rest) {
         (Some(told), Some(rest)) if told != rest => {
             Err(inconsistent("Upload-Length and Content-Length say different lengths of the upload."))
@@ -117,13 +218,15 @@ fn inconsistent(message: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::protocol::tests::head;
+    use crate::server::protocol::tests::{
+        finished as finished_upload, head, limits, response_fields, unfinished,
+    };
 
     fn create(fields: &str) -> Result<Option<Creation>, ErrorCode> {
         creation(&head(fields)).map_err(|refusal| refusal.code())
     }
 
-    fn created(fields: &str) -> Creation {
+    fn begun(fields: &str) -> Creation {
         create(fields).unwrap().unwrap()
     }
 
@@ -138,8 +241,8 @@ mod tests {
             repr_digest: None,
             want_sha256: false,
         };
-        assert_eq!(created("Upload-Complete: ?0"), plain);
-        assert_eq!(created("Upload-Complete: ?1;x=y"), Creation { complete: true, ..plain });
+        assert_eq!(begun("Upload-Complete: ?0"), plain);
+        assert_eq!(begun("Upload-Complete: ?1;x=y"), Creation { complete: true, ..plain });
         for none in [
             "",
             "Upload-Complete: 1",
@@ -184,7 +287,7 @@ mod tests {
     #[test]
     fn what_the_file_is_called() {
         let check = |fields: &str| {
-            let creation = created(&format!("Upload-Complete: ?0\n{fields}"));
+            let creation = begun(&format!("Upload-Complete: ?0\n{fields}"));
             (creation.name, creation.media_type)
         };
         let fields = "Content-Type: image/jpeg\n\
@@ -198,11 +301,11 @@ mod tests {
     #[test]
     fn digests_are_understood() {
         let hello = ":LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
-        let creation = created(&format!(
+        let creation = begun(&format!(
             "Upload-Complete: ?1\nContent-Digest: sha-256={hello}\nRepr-Digest: sha-256={hello}\n\
              Want-Repr-Digest: sha-256=5"
         ));
-        assert!(matches!(creation.content_digest, ChunkDigest::Header(_)));
+        assert!(matches!(creation.content_digest, ChunkDigest::Header(..)));
         assert_eq!(creation.repr_digest.unwrap()[..2], [0x2c, 0xf2]);
         assert!(creation.want_sha256);
         for wrong in ["Content-Digest: sha-256=:AA==:", "Repr-Digest: sha-256=:AA==:"] {
@@ -212,6 +315,72 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn answers_say_how_far_it_is() {
+        let limits = limits(Some(100), None);
+        let now_ms = 1_700_000_000_000 - 3_600_500;
+        let limit = "upload-limit: max-size=100, max-age=3600";
+        let new = unfinished();
+        assert_eq!(
+            response_fields(&created(&new, &limits, now_ms)),
+            format!(
+                "201\ncache-control: no-store\nlocation: /files/{}\nupload-complete: ?0\n{limit}\nupload-offset: 0",
+                new.id
+            )
+        );
+        assert_eq!(
+            response_fields(&appended(&new, &limits, now_ms)),
+            format!("204\ncache-control: no-store\nupload-complete: ?0\n{limit}\nupload-offset: 0")
+        );
+        assert_eq!(
+            response_fields(&state(&new, &limits, now_ms)),
+            format!(
+                "204\ncache-control: no-store\nupload-complete: ?0\nupload-length: 5\n{limit}\nupload-offset: 0"
+            )
+        );
+        let unknown = Upload { length: None, ..new };
+        assert!(!state(&unknown, &limits, now_ms).headers().contains_key("upload-length"));
+        // Its time is over and nobody has cleared it away yet.
+        assert!(response_fields(&state(&unknown, &limits, u64::MAX)).contains("max-age=0"));
+
+        let receipt = finished_upload().receipt.unwrap();
+        assert_eq!(
+            response_fields(&finished(&receipt, StatusCode::OK)),
+            format!(
+                "200\ncache-control: no-store\ncontent-type: application/json\nlocation: {}\n\
+                 repr-digest: sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:\n\
+                 upload-complete: ?1\nupload-length: 5\nupload-offset: 5",
+                receipt.url
+            )
+        );
+    }
+
+    #[test]
+    fn limits_are_a_dictionary() {
+        assert_eq!(limit(&limits(None, None), None), "min-size=0");
+        assert_eq!(limit(&limits(None, None), Some(60)), "min-size=0, max-age=60");
+        assert_eq!(limit(&limits(Some(10), Some(20)), Some(0)), "max-size=10, max-append-size=20, max-age=0");
+        let largest = "max-size=999999999999999, max-age=999999999999999";
+        assert_eq!(limit(&limits(Some(u64::MAX), None), Some(u64::MAX)), largest);
+    }
+
+    #[test]
+    fn a_rejected_piece_is_told_what_to_do() {
+        let check = |code, at, is_whole| {
+            let rejected = Rejected { refusal: Refusal::new(code, "No."), at };
+            response_fields(&super::rejected(rejected, 7, is_whole))
+                .replace("cache-control: no-store\ncontent-type: application/problem+json\n", "")
+        };
+        use ErrorCode as C;
+        assert_eq!(check(C::OffsetMismatch, Some(5), false), "409\nupload-complete: ?0\nupload-offset: 5");
+        assert_eq!(check(C::OffsetMismatch, Some(5), true), "409\nupload-complete: ?1\nupload-offset: 5");
+        assert_eq!(check(C::ChecksumMismatch, Some(5), false), "400\nupload-complete: ?0\nupload-offset: 5");
+        assert_eq!(check(C::DigestMismatch, None, false), "400\nupload-complete: ?1");
+        assert_eq!(check(C::LengthMismatch, None, false), "400\nupload-complete: ?0");
+        assert_eq!(check(C::OutOfSpace, Some(5), false), "507\nupload-complete: ?0\nupload-offset: 5");
+        assert_eq!(check(C::Gone, None, false), "410\nupload-complete: ?0");
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! tus 1.0.0 with its extensions (<https://tus.io/protocols/resumable-upload>): what a request's head says, as typed
-//! values. Must never know where an upload lies or what has become of it.
+//! values, and what became of it, as the head of an answer. Must never know where an upload lies.
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::{
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use base64::{
     Engine,
     alphabet::STANDARD,
@@ -10,11 +15,14 @@ use base64::{
 
 use super::{
     digest::{ChunkDigest, upload_checksum},
-    fields::number,
-    is_content_type,
+    fields::{MAX_BYTES, number},
+    is_content_type, location, put,
 };
 use crate::{
-    server::{Refusal, multipart},
+    server::{
+        Refusal, multipart,
+        resumable::{Rejected, Upload},
+    },
     wire::{ErrorCode, UploadId, headers},
 };
 
@@ -111,7 +119,7 @@ pub fn version(headers: &HeaderMap) -> Result<(), Refusal> {
 /// [`ErrorCode::Malformed`] for a head that breaks the rules of tus.
 pub fn creation(headers: &HeaderMap) -> Result<Create, Refusal> {
     let metadata = metadata(headers)?;
-    let length = number(headers, headers::UPLOAD_LENGTH)?;
+    let length = length(headers)?;
     let deferred = match headers.get(headers::UPLOAD_DEFER_LENGTH) {
         None => false,
         Some(value) if value == "1" => true,
@@ -154,11 +162,79 @@ pub fn append(headers: &HeaderMap) -> Result<Append, Refusal> {
         let message = "Pieces of an upload come as application/offset+octet-stream.";
         return Err(Refusal::new(ErrorCode::UnsupportedMediaType, message).with_detail(CONTENT_TYPE));
     }
-    let Some(offset) = number(headers, headers::UPLOAD_OFFSET)? else {
+    let Some(offset) = number(headers, headers::UPLOAD_OFFSET)?.filter(|&offset| offset <= MAX_BYTES) else {
         return malformed("Upload-Offset has to say where this piece begins.");
     };
-    let length = number(headers, headers::UPLOAD_LENGTH)?;
-    Ok(Append { offset, length, digest: upload_checksum(headers)? })
+    Ok(Append { offset, length: length(headers)?, digest: upload_checksum(headers)? })
+}
+
+/// `Upload-Length`, unless no file can be as large.
+fn length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    match number(headers, headers::UPLOAD_LENGTH)? {
+        Some(length) if length > MAX_BYTES => {
+            Err(Refusal::new(ErrorCode::TooLarge, "No file can be as large.").with_detail(MAX_BYTES))
+        }
+        length => Ok(length),
+    }
+}
+
+/// The answer to a request that began an upload. `with_content`: its own content was the upload's beginning.
+pub fn created(upload: &Upload, with_content: bool) -> Response {
+    let mut response = StatusCode::CREATED.into_response();
+    let answer = response.headers_mut();
+    put(answer, header::LOCATION, location(&upload.id));
+    if with_content {
+        put(answer, headers::UPLOAD_OFFSET, upload.offset);
+    }
+    expires(answer, upload);
+    response
+}
+
+/// The answer to a piece that was stored.
+pub fn appended(upload: &Upload) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let answer = response.headers_mut();
+    put(answer, headers::UPLOAD_OFFSET, upload.offset);
+    expires(answer, upload);
+    response
+}
+
+/// The answer to `HEAD`. 200, since one client takes no other.
+pub fn state(upload: &Upload) -> Response {
+    let mut response = StatusCode::OK.into_response();
+    let answer = response.headers_mut();
+    put(answer, headers::UPLOAD_OFFSET, upload.offset);
+    match upload.length {
+        Some(length) => put(answer, headers::UPLOAD_LENGTH, length),
+        None => put(answer, headers::UPLOAD_DEFER_LENGTH, 1),
+    }
+    for (name, value) in
+        [(headers::UPLOAD_METADATA, &upload.metadata), (headers::UPLOAD_CONCAT, &upload.concat)]
+    {
+        if let Some(value) = value {
+            put(answer, name, value);
+        }
+    }
+    put(answer, header::CACHE_CONTROL, "no-store");
+    response
+}
+
+/// The answer to a piece that was not stored, or not whole.
+pub fn rejected(rejected: Rejected) -> Response {
+    let Rejected { refusal, at } = rejected;
+    let mut response = refusal.into_response();
+    if let Some(at) = at {
+        put(response.headers_mut(), headers::UPLOAD_OFFSET, at);
+    }
+    response
+}
+
+fn expires(answer: &mut HeaderMap, upload: &Upload) {
+    if let Some(ms) = upload.expires_ms.filter(|_| upload.receipt.is_none()) {
+        // No later than it is: the date has whole seconds.
+        let at = UNIX_EPOCH + Duration::from_secs(ms / 1000);
+        put(answer, headers::UPLOAD_EXPIRES, httpdate::fmt_http_date(at));
+    }
 }
 
 /// `Upload-Metadata`: pairs of a key and a value in base64, separated by commas; the value may be missing. Keys are
@@ -238,7 +314,7 @@ fn malformed<T>(message: impl Into<String>) -> Result<T, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::protocol::tests::head;
+    use crate::server::protocol::tests::{finished, head, response_fields, unfinished};
 
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "77777777777777777777777774";
@@ -274,7 +350,10 @@ mod tests {
     fn a_creation_tells_the_length_or_that_it_will() {
         assert_eq!(sent("Upload-Length: 5"), Creation { length: Some(5), ..Creation::default() });
         assert_eq!(sent("Upload-Length: 0").length, Some(0));
-        assert_eq!(sent("Upload-Length: 18446744073709551615").length, Some(u64::MAX));
+        assert_eq!(sent("Upload-Length: 9223372036854775807").length, Some(MAX_BYTES));
+        for large in ["9223372036854775808", "18446744073709551615"] {
+            assert_eq!(create(&format!("Upload-Length: {large}")), Err(ErrorCode::TooLarge));
+        }
         assert_eq!(sent("Upload-Defer-Length: 1"), Creation::default());
         for wrong in [
             "",
@@ -306,7 +385,7 @@ mod tests {
         );
         let checked =
             content("Content-Type: application/offset+octet-stream\nUpload-Checksum: crc32 NhCmhg==");
-        assert!(matches!(checked, Some(ChunkDigest::Header(_))));
+        assert!(matches!(checked, Some(ChunkDigest::Header(..))));
         for other in [
             "",
             "Content-Length: 5",
@@ -410,6 +489,62 @@ mod tests {
     }
 
     #[test]
+    fn answers_say_what_tus_wants_to_hear() {
+        let fields = |response: &Response| response_fields(response);
+        let new = unfinished();
+        assert_eq!(
+            fields(&created(&new, false)),
+            format!("201\nlocation: /files/{A}\nupload-expires: Tue, 14 Nov 2023 22:13:20 GMT")
+        );
+        let written = Upload { offset: 5, ..new };
+        assert_eq!(
+            fields(&created(&written, true)),
+            format!(
+                "201\nlocation: /files/{A}\nupload-expires: Tue, 14 Nov 2023 22:13:20 GMT\nupload-offset: 5"
+            )
+        );
+        assert_eq!(
+            fields(&appended(&written)),
+            "204\nupload-expires: Tue, 14 Nov 2023 22:13:20 GMT\nupload-offset: 5"
+        );
+        // What is finished does not expire.
+        let whole = finished();
+        assert_eq!(fields(&appended(&whole)), "204\nupload-offset: 5");
+        assert_eq!(fields(&created(&whole, false)), format!("201\nlocation: /files/{A}"));
+        assert_eq!(
+            fields(&state(&whole)),
+            "200\ncache-control: no-store\nupload-length: 5\nupload-offset: 5"
+        );
+        let told = Upload {
+            length: None,
+            metadata: Some(String::new()),
+            concat: Some("partial".to_owned()),
+            ..written
+        };
+        assert_eq!(
+            fields(&state(&told)),
+            "200\ncache-control: no-store\nupload-concat: partial\nupload-defer-length: 1\nupload-metadata: \n\
+             upload-offset: 5"
+        );
+    }
+
+    #[test]
+    fn a_rejected_piece_is_told_where_the_upload_stands() {
+        let check = |code, at| {
+            let response = rejected(Rejected { refusal: Refusal::new(code, "No."), at });
+            let offset =
+                response.headers().get("upload-offset").map(|value| value.to_str().unwrap().to_owned());
+            (response.status().as_u16(), offset)
+        };
+        assert_eq!(check(ErrorCode::OffsetMismatch, Some(7)), (409, Some("7".to_owned())));
+        assert_eq!(check(ErrorCode::ChecksumMismatch, Some(0)), (460, Some("0".to_owned())));
+        assert_eq!(check(ErrorCode::TooLarge, Some(0)), (413, Some("0".to_owned())));
+        assert_eq!(check(ErrorCode::OutOfSpace, Some(9)), (507, Some("9".to_owned())));
+        assert_eq!(check(ErrorCode::Gone, None), (410, None));
+        assert_eq!(check(ErrorCode::NotFound, None), (404, None));
+    }
+
+    #[test]
     fn a_piece_says_where_it_begins() {
         let check = |fields: &str| append(&head(fields)).map_err(|refusal| refusal.code());
         let typed = |fields: &str| check(&format!("Content-Type: application/offset+octet-stream\n{fields}"));
@@ -420,6 +555,7 @@ mod tests {
         for wrong in [
             "",
             "Upload-Offset: -1",
+            "Upload-Offset: 9223372036854775808",
             "Upload-Offset: x",
             "Upload-Offset: 1\nUpload-Length: x",
             "Upload-Offset: 1\nUpload-Offset: 1",

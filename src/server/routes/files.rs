@@ -1,41 +1,38 @@
-//! `GET`, `HEAD` and `DELETE /files/{id}`: what was stored. A download is never shown as a page of this site: it is
+//! `GET` and `HEAD /files/{id}`: what was stored. A download is never shown as a page of this site: it is
 //! an attachment, not sniffed, and sandboxed (promise 6, DESIGN 6 Security).
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::ops::RangeInclusive;
 
 use axum::{
-    Extension,
     body::Body,
-    extract::{Path, State, rejection::PathRejection},
+    extract::{Path, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    server::{Refusal, Server, questions, security::Visitor, store::Store},
+    server::{Refusal, Server, protocol::rufh, store::Store},
     wire::{ErrorCode, Receipt, UploadId},
 };
 
 /// `GET` and `HEAD /files/{id}`: the file, whole or one range of it (RFC 9110, section 14).
 pub(super) async fn download(
-    State(server): State<Arc<Server>>,
-    path: Result<Path<String>, PathRejection>,
-    method: Method,
-    headers: HeaderMap,
+    server: &Server,
+    id: &UploadId,
+    method: &Method,
+    headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let id = parse(path)?;
-    let stored = server.catalog().find(&id).await?;
+    let stored = server.catalog().find(id).await?;
     let receipt =
         stored.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "There is no such upload."))?.receipt;
     // What is stored never changes, so its id is a strong validator.
     let etag = format!("\"{id}\"");
-    let mut response = if matches_etag(&headers, header::IF_NONE_MATCH, &etag) {
+    let mut response = if matches_etag(headers, header::IF_NONE_MATCH, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let range =
-            if may_be_partial(&headers, &etag) { range(&headers, receipt.size) } else { Range::Whole };
-        body(&server, &receipt, range, method == Method::HEAD).await?
+        let range = if may_be_partial(headers, &etag) { range(headers, receipt.size) } else { Range::Whole };
+        body(server, &receipt, range, method == Method::HEAD).await?
     };
     let out = response.headers_mut();
     let mut put = |name, value: &str| {
@@ -50,20 +47,15 @@ pub(super) async fn download(
     put(header::CACHE_CONTROL, "private, no-cache");
     put(header::CONTENT_DISPOSITION, &disposition(&receipt.name));
     put(header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'");
+    if method == Method::HEAD {
+        // Who has sent it asks for more than who fetches it.
+        rufh::whole(out, &receipt);
+    }
     Ok(response)
 }
 
-/// `DELETE /files/{id}`: 204, then 404.
-pub(super) async fn delete(
-    State(server): State<Arc<Server>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-) -> Result<StatusCode, Refusal> {
-    questions::delete(&server, &visitor, &parse(path)?).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-fn parse(path: Result<Path<String>, PathRejection>) -> Result<UploadId, Refusal> {
+/// The id that an address names.
+pub(super) fn parse(path: Result<Path<String>, PathRejection>) -> Result<UploadId, Refusal> {
     let missing = Refusal::new(ErrorCode::NotFound, "There is no such upload.");
     match path.map(|Path(id)| id.parse()) {
         Ok(Ok(id)) => Ok(id),

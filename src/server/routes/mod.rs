@@ -4,6 +4,7 @@
 mod files;
 mod health;
 mod progress;
+mod resumable;
 mod upload;
 
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::{HeaderMap, HeaderName, Method, header},
+    http::{HeaderMap, HeaderName, Method},
     middleware::{from_fn, from_fn_with_state},
-    routing::{get, post, put},
+    routing::{any, get, post},
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -23,16 +24,28 @@ use crate::wire::{ErrorCode, ProgressId, headers};
 /// Every route that carries bytes or progress, ready to be merged into an application's own router. Server functions
 /// and pages are not among them.
 pub fn router(server: &Arc<Server>) -> Router {
-    let routes = Router::new()
+    let files = Router::new()
+        .route("/files", any(resumable::all))
+        .route("/files/", any(resumable::all))
+        .route("/files/{id}", any(resumable::one))
+        .with_state(server.clone());
+    // Outside of all doors: what they answer to tus is an answer to tus as well.
+    let files = guard(files, server).layer(from_fn_with_state(server.clone(), resumable::accompany));
+    let others = Router::new()
         .route("/upload", post(upload::post_form))
-        .route("/files/{name}", put(upload::put_raw).get(files::download).delete(files::delete))
         .route("/progress", get(progress::nginx))
         .route("/progress/{id}", get(progress::frame))
         .route("/progress/{id}/events", get(progress::events))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .method_not_allowed_fallback(async || not_allowed())
         .with_state(server.clone());
-    guard(routes, server)
+    files.merge(guard(others, server))
+}
+
+/// The refusal of a method; who answers adds those that are allowed.
+fn not_allowed() -> Refusal {
+    Refusal::new(ErrorCode::MethodNotAllowed, "This address does not take requests of this method.")
 }
 
 /// Puts the doors that every route of ours stands behind in front of `routes`: who asks, from which site, and the
@@ -48,15 +61,76 @@ pub fn guard(routes: Router, server: &Arc<Server>) -> Router {
     guarded.layer(from_fn(security::harden))
 }
 
+/// Fields of requests that pages of other sites may send: ours, and those of tus and Resumable Uploads for HTTP.
+const ASKED: [&str; 25] = [
+    headers::PROGRESS_ID,
+    headers::ATTEMPT,
+    headers::FILE_SIZE,
+    headers::WANT_REPR_DIGEST,
+    headers::REPR_DIGEST,
+    headers::CONTENT_DIGEST,
+    headers::UPLOAD_COMPLETE,
+    headers::UPLOAD_OFFSET,
+    headers::UPLOAD_LENGTH,
+    headers::UPLOAD_DRAFT_INTEROP_VERSION,
+    headers::TUS_RESUMABLE,
+    headers::UPLOAD_METADATA,
+    headers::UPLOAD_DEFER_LENGTH,
+    headers::UPLOAD_CONCAT,
+    headers::UPLOAD_CHECKSUM,
+    headers::METHOD_OVERRIDE,
+    "Accept",
+    "Authorization",
+    "Content-Type",
+    "Content-Disposition",
+    "Incremental",
+    "Origin",
+    "X-Request-ID",
+    "X-Requested-With",
+    "Cache-Control",
+];
+
+/// Fields of answers that such pages may read.
+const TOLD: [&str; 19] = [
+    "Location",
+    "Retry-After",
+    "ETag",
+    headers::ACCEPT_PATCH,
+    headers::REPR_DIGEST,
+    headers::UPLOAD_COMPLETE,
+    headers::UPLOAD_OFFSET,
+    headers::UPLOAD_LENGTH,
+    headers::UPLOAD_LIMIT,
+    headers::TUS_VERSION,
+    headers::TUS_RESUMABLE,
+    headers::TUS_MAX_SIZE,
+    headers::TUS_EXTENSION,
+    headers::TUS_CHECKSUM_ALGORITHM,
+    headers::UPLOAD_METADATA,
+    headers::UPLOAD_DEFER_LENGTH,
+    headers::UPLOAD_CONCAT,
+    headers::UPLOAD_EXPIRES,
+    "Content-Disposition",
+];
+
 fn cors(origins: &[axum::http::HeaderValue]) -> CorsLayer {
-    let own = [headers::PROGRESS_ID, headers::ATTEMPT, headers::FILE_SIZE, headers::WANT_REPR_DIGEST];
-    let own = own.into_iter().filter_map(|name| name.parse::<HeaderName>().ok());
+    let names = |names: &[&str]| -> Vec<HeaderName> {
+        names.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect()
+    };
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))
         .allow_credentials(true)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
-        .allow_headers(own.chain([header::ACCEPT, header::CONTENT_TYPE]).collect::<Vec<_>>())
-        .expose_headers([header::LOCATION, header::RETRY_AFTER, header::ETAG])
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+        ])
+        .allow_headers(names(&ASKED))
+        .expose_headers(names(&TOLD))
 }
 
 /// The client's id of an upload: the header first, else the query argument, as in the nginx upload progress module

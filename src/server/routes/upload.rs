@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The media type of a file whose sender names none.
-const BINARY: &str = "application/octet-stream";
+pub(super) const BINARY: &str = "application/octet-stream";
 
 /// `POST /upload`: a form with any number of files. JSON for scripts; for a person's browser a redirect to a page
 /// that shows what was stored.
@@ -48,32 +48,30 @@ pub(super) async fn post_form(
 
 /// `PUT /files/{name}`: the body is the file (`curl -T`), with or without a length.
 pub(super) async fn put_raw(
-    State(server): State<Arc<Server>>,
-    Extension(visitor): Extension<Visitor>,
+    server: Arc<Server>,
+    visitor: Visitor,
     path: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    query: Option<&str>,
+    headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let name = match path {
-        Ok(Path(name)) => name,
-        Err(rejection) => {
+    let name = match name(path) {
+        Ok(name) => name,
+        Err(refusal) => {
             drain_in_background(body);
-            let message = "The name in the address is not UTF-8 text, percent-encoded.";
-            return Err(Refusal::new(ErrorCode::Malformed, message).caused_by(rejection));
+            return Err(refusal);
         }
     };
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let name = Some(multipart::display_name(&name)).filter(|name| !name.is_empty());
     let shape = Shape::Raw {
-        name: name.unwrap_or_else(|| multipart::UNNAMED.to_owned()),
+        name,
         media_type: media_type.and_then(multipart::clean_media_type).unwrap_or_else(|| BINARY.to_owned()),
     };
     let arrival = if headers.contains_key(header::CONTENT_RANGE) {
         // RFC 9110, section 14.4: a server that does not do partial PUT must say so, not store a piece as the whole.
         Err(Refusal::new(ErrorCode::Malformed, "A PUT here brings the whole file, not a range of it."))
     } else {
-        announced(shape, visitor, query.as_deref(), &headers)
+        announced(shape, visitor, query, headers)
     };
     let receipts = receive(server, arrival, body).await?;
     let location = receipts.first().and_then(|receipt| HeaderValue::from_str(&receipt.url).ok());
@@ -82,6 +80,16 @@ pub(super) async fn put_raw(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// The name of a file in an address, as words (promise 6).
+pub(super) fn name(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
+    let Path(name) = path.map_err(|rejection| {
+        let message = "The name in the address is not UTF-8 text, percent-encoded.";
+        Refusal::new(ErrorCode::Malformed, message).caused_by(rejection)
+    })?;
+    let name = multipart::display_name(&name);
+    Ok(if name.is_empty() { multipart::UNNAMED.to_owned() } else { name })
 }
 
 async fn receive(

@@ -92,14 +92,28 @@ impl TestServer {
     }
 
     pub(crate) async fn connect(&self) -> Raw {
-        Raw { stream: TcpStream::connect(self.addr).await.unwrap(), read: Vec::new() }
+        Raw { stream: TcpStream::connect(self.addr).await.unwrap(), read: Vec::new(), bodiless: false }
     }
 
     /// One whole request on a connection of its own.
     pub(crate) async fn send(&self, head: &str, body: &[u8]) -> Answer {
         let mut raw = self.connect().await;
         raw.send(format!("{head}\r\nHost: {}\r\nContent-Length: {}\r\n\r\n", self.addr, body.len())).await;
+        raw.bodiless = head.starts_with("HEAD ");
         raw.send(body).await;
+        raw.answer().await
+    }
+
+    /// As [`Self::send`], in chunked coding, with these trailer fields, each with its line end.
+    pub(crate) async fn send_chunked(&self, head: &str, pieces: &[&[u8]], trailers: &str) -> Answer {
+        let mut raw = self.connect().await;
+        raw.send(format!("{head}\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\n", self.addr)).await;
+        for piece in pieces {
+            raw.send(format!("{:x}\r\n", piece.len())).await;
+            raw.send(piece).await;
+            raw.send("\r\n").await;
+        }
+        raw.send(format!("0\r\n{trailers}\r\n")).await;
         raw.answer().await
     }
 
@@ -162,6 +176,8 @@ pub(crate) async fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
 pub(crate) struct Raw {
     pub(crate) stream: TcpStream,
     read: Vec<u8>,
+    /// The request was `HEAD`: the length in its answer is that of a body which does not come.
+    bodiless: bool,
 }
 
 impl Raw {
@@ -186,7 +202,9 @@ impl Raw {
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
         let mut body = Vec::new();
-        if let Some(length) = headers.get("content-length") {
+        if self.bodiless {
+            // Nothing to read.
+        } else if let Some(length) = headers.get("content-length") {
             let length: usize = length.parse().unwrap();
             while self.read.len() < length {
                 self.more().await?;
