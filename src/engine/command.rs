@@ -2,7 +2,7 @@
 
 use crate::wire::ProgressId;
 
-use super::event::{FileId, RequestId};
+use super::event::{FileId, Need, RequestId};
 
 /// One thing to do. Commands are done in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,72 @@ pub enum Command {
         progress_id: ProgressId,
         /// Which try this is, in `Plimsoll-Attempt`: 1, 2, …
         attempt: u32,
+    },
+    /// Create a resumable upload on the server, without any of its bytes ("careful creation"): whatever happens
+    /// later, there is an address to ask.
+    Create {
+        /// The file.
+        file: FileId,
+        /// The request's number.
+        request: RequestId,
+        /// The id that the server is told, in `X-Progress-ID`.
+        progress_id: ProgressId,
+    },
+    /// Ask the server how much of this upload it holds for good.
+    AskOffset {
+        /// The file.
+        file: FileId,
+        /// The request's number.
+        request: RequestId,
+        /// The upload's address, as the server told it.
+        url: String,
+    },
+    /// Append these bytes of the file to its upload. `end` is the file's length for the last of them: the upload is
+    /// then to be completed.
+    SendRange {
+        /// The file.
+        file: FileId,
+        /// The request's number.
+        request: RequestId,
+        /// The upload's address, as the server told it.
+        url: String,
+        /// The id that the server is told, in `X-Progress-ID`.
+        progress_id: ProgressId,
+        /// Which try this is, in `Plimsoll-Attempt`: 1, 2, …
+        attempt: u32,
+        /// First byte: what the server has confirmed, never anything else.
+        offset: u64,
+        /// The byte after the last; equal to `offset` when only the completion is left.
+        end: u64,
+    },
+    /// Delete this upload on the server; nobody waits for the answer.
+    Discard {
+        /// The upload's address, as the server told it.
+        url: String,
+    },
+    /// Keep what is needed to go on with this upload after the page is gone.
+    Remember {
+        /// The file.
+        file: FileId,
+        /// The name it is remembered under.
+        progress_id: ProgressId,
+        /// The upload's address, as the server told it.
+        url: String,
+    },
+    /// There is nothing to go on with any more.
+    Unremember {
+        /// The file.
+        file: FileId,
+        /// The name it was remembered under.
+        progress_id: ProgressId,
+    },
+    /// Get hold of a remembered file: by asking for leave to read it, or by letting the person pick it. Given during a
+    /// click, as browsers demand.
+    FetchFile {
+        /// The file.
+        file: FileId,
+        /// What it takes.
+        need: Need,
     },
     /// Give this request up.
     Abort {
@@ -76,6 +142,8 @@ pub enum Notice {
         /// Files that were refused.
         rejected: u32,
     },
+    /// This upload was found again, and its file is not at hand.
+    Missing(FileId),
     /// This file is stored.
     Done(FileId),
     /// This file failed for good.
@@ -90,9 +158,11 @@ pub enum Notice {
 }
 
 /// Whoever carries out commands. Contract: `execute` returns at once and never calls back into the queue before it
-/// has returned; every `SendForm` ends in exactly one of `Accepted`, `Failed` and `Aborted`; every `Poll` in exactly
-/// one of `Polled` and `PollFailed`, an abandoned one perhaps in neither; when the runtime is dropped, every request
-/// is aborted, every timer cleared, and no event follows.
+/// has returned; every request ends in exactly one event, `Failed`, `Aborted` or the success of its kind: `Accepted`
+/// for a `SendForm`, `Created` for a `Create`, `Offset` for an `AskOffset`, `Accepted` (when the server says that it
+/// has the whole) or `Offset` for a `SendRange`, `Accepted` also for an `AskOffset` when the answer to that says so;
+/// every `Poll` in exactly one of `Polled` and `PollFailed`, an abandoned one perhaps in neither; when the runtime is
+/// dropped, every request is aborted, every timer cleared, and no event follows.
 pub trait Runtime {
     /// Does this.
     fn execute(&self, command: Command);

@@ -48,6 +48,15 @@ pub enum Scope {
     All,
 }
 
+/// What stands between us and a file that was picked before this page was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Need {
+    /// The person must pick the same file again.
+    Pick,
+    /// The browser has it, and the person must allow it to be read again.
+    Leave,
+}
+
 /// Everything that can happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -61,11 +70,32 @@ pub enum Event {
         /// Why it cannot be taken.
         error: ErrorBody,
     },
+    /// An upload that was begun before this page was opened has been found again.
+    Found {
+        /// Its file, under the progress id it was begun with.
+        candidate: Candidate,
+        /// The upload's address on the server.
+        url: String,
+        /// What stands between us and the file; `None` when it is at hand.
+        need: Option<Need>,
+    },
+    /// The file of a remembered upload is at hand again, and is the same.
+    AtHand {
+        /// The file.
+        file: FileId,
+    },
+    /// The file is not the one that its upload was begun with. What is there now is kept in its place.
+    Changed {
+        /// The file.
+        file: FileId,
+        /// What is there now.
+        meta: FileMeta,
+    },
     /// Start what waits for a start (`auto_start` is off).
     Start(Scope),
     /// Hold; a running request is given up.
     Pause(Scope),
-    /// Go on after a pause.
+    /// Go on after a pause; for a file that needs leave to be read, ask for it.
     Resume(Scope),
     /// Try again what failed or was cancelled.
     Retry(Scope),
@@ -88,6 +118,26 @@ pub enum Event {
         file: FileId,
         /// The request that carries it.
         request: RequestId,
+    },
+    /// The resumable upload has been created; the server holds nothing of the file yet.
+    Created {
+        /// The file.
+        file: FileId,
+        /// The request that created it.
+        request: RequestId,
+        /// The upload's address, in whatever form the server told it.
+        url: String,
+    },
+    /// The server has said how much of the upload it holds for good: asked for it, or after a slice of the file.
+    Offset {
+        /// The file.
+        file: FileId,
+        /// The request it answers.
+        request: RequestId,
+        /// Bytes, from the first on.
+        offset: u64,
+        /// Whether the server takes the upload for complete.
+        complete: bool,
     },
     /// The server's final answer: the file is stored.
     Accepted {

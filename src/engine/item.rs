@@ -4,7 +4,7 @@
 use crate::wire::{ErrorBody, ProgressId, ProgressState, Receipt};
 
 use super::{
-    event::{Candidate, FileId, FileMeta, RequestId},
+    event::{Candidate, FileId, FileMeta, Need, RequestId},
     meter::Meter,
 };
 
@@ -16,7 +16,8 @@ pub enum Phase {
         /// Whether it may start as soon as a slot is free.
         ready: bool,
     },
-    /// The upload is being set up (resumable uploads; a form upload has nothing to set up).
+    /// A resumable upload is being created, or the server asked how much of it it holds. A form upload has nothing to
+    /// set up.
     Creating {
         /// The request that does it.
         request: RequestId,
@@ -41,8 +42,13 @@ pub enum Phase {
         /// What stopped the last try, if an error did.
         error: Option<ErrorBody>,
     },
-    /// Held by the person. A form upload begins from nothing when it is resumed.
+    /// Held by the person. A form upload begins from nothing when it is resumed, a resumable one goes on.
     Paused,
+    /// Remembered from before, and its file is not at hand.
+    Missing {
+        /// What it takes to have it.
+        need: Need,
+    },
     /// Stored.
     Done {
         /// What the server stored.
@@ -101,6 +107,27 @@ impl Phase {
     }
 }
 
+/// How a file goes to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Whole, in one form.
+    Form,
+    /// In a resumable upload; `None` as long as the server has told no address for it.
+    Resumable(Option<Upload>),
+}
+
+/// A resumable upload on the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Upload {
+    /// Its address, as the server told it.
+    pub(super) url: String,
+    /// What the server said it holds, as long as that is certain: from its word until bytes are sent after it. Bytes
+    /// are sent from here and from nowhere else.
+    pub(super) confirmed: Option<u64>,
+    /// The most it ever said.
+    pub(super) reached: u64,
+}
+
 /// One file of the list.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Item {
@@ -108,6 +135,7 @@ pub(super) struct Item {
     pub(super) progress_id: ProgressId,
     pub(super) meta: FileMeta,
     pub(super) phase: Phase,
+    pub(super) way: Way,
     /// Number of the present try, or of the last; 0 before the first. Never goes back.
     pub(super) attempt: u32,
     /// Failed tries since a person last asked for one.
@@ -116,6 +144,14 @@ pub(super) struct Item {
     pub(super) restarts: u32,
     /// When it last did.
     pub(super) restarted_ms: Option<u64>,
+    /// Whether the runtime has the file; without it no try makes sense.
+    pub(super) at_hand: bool,
+    /// Whether it was found again and has not gone on yet.
+    pub(super) found: bool,
+    /// When it went on after it was found again, and at which percentage.
+    pub(super) went_on: Option<(u64, u8)>,
+    /// When a connection on which nothing moved was last replaced.
+    pub(super) replaced_ms: Option<u64>,
     /// What the two witnesses said of this try.
     pub(super) tally: Tally,
     /// Whether the bar shows the server's count. Otherwise nobody can be asked, and it shows the browser's.
@@ -191,16 +227,21 @@ pub(super) struct Share {
 
 impl Item {
     /// A file in this phase, with nothing sent.
-    pub(super) fn new(candidate: Candidate, phase: Phase) -> Self {
+    pub(super) fn new(candidate: Candidate, phase: Phase, way: Way) -> Self {
         Self {
             id: candidate.id,
             progress_id: candidate.progress_id,
             meta: candidate.meta,
             phase,
+            way,
             attempt: 0,
             tries: 0,
             restarts: 0,
             restarted_ms: None,
+            at_hand: true,
+            found: false,
+            went_on: None,
+            replaced_ms: None,
             tally: Tally::default(),
             by_server: false,
             meter: Meter::start(0, 0),
@@ -214,6 +255,19 @@ impl Item {
             dirty: false,
             watched: false,
             counted: Share::default(),
+        }
+    }
+
+    /// Whether it can go on where it was cut.
+    pub(super) fn is_resumable(&self) -> bool {
+        matches!(self.way, Way::Resumable(_))
+    }
+
+    /// Its upload on the server, if it has one to go on with.
+    pub(super) fn upload(&mut self) -> Option<&mut Upload> {
+        match &mut self.way {
+            Way::Resumable(upload) => upload.as_mut(),
+            Way::Form => None,
         }
     }
 
@@ -270,7 +324,7 @@ impl Item {
             share.sent = self.tally.sent;
             share.received = self.tally.received;
             share.basis = self.basis();
-            if share.active == 1 && *phase != Phase::Paused {
+            if share.active == 1 && !matches!(phase, Phase::Paused | Phase::Missing { .. }) {
                 share.rest = self.meta.size - share.basis;
             }
         }

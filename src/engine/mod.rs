@@ -7,6 +7,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `queue` | what follows from an event: slots, tries, polls, the order of things |
+//! | `resume` | what is different for an upload that can go on where it was cut |
 //! | `item` | what is true of one file now, and what both witnesses said of it |
 //! | `admit` | which files may enter |
 //! | `retry` | what is tried again, and when |
@@ -19,6 +20,8 @@ pub mod event;
 mod item;
 mod meter;
 mod queue;
+mod resume;
+mod resume_tests;
 mod retry;
 mod sim;
 mod tests;

@@ -2,7 +2,7 @@
 //! Must never know how a command is carried out, and never ask what time it is.
 //!
 //! A form upload cannot go on in the middle: pause, a broken connection and a retry all send the file from its first
-//! byte, and the row says so by `restarts` and a hint.
+//! byte, and the row says so by `restarts` and a hint. What is different for a resumable one stands in `resume`.
 //!
 //! # When the server is asked
 //!
@@ -13,7 +13,7 @@
 //! |---|---|
 //! | is sent, and the server has not spoken yet | after half a second, then every second |
 //! | is sent, and the browser tells nothing | at once, then every half second |
-//! | is sent, and the server has spoken | every two seconds |
+//! | is sent, and the server has spoken | every two seconds; every second where a stall can be acted on |
 //! | is handed over whole and not answered, or failed and may have been stored | from 250 ms on, growing to 5 s |
 //! | was failed by the server, and its request has not ended | as before: a browser may be sending it again by itself |
 //! | was refused, cancelled or expired, or has ended | never again |
@@ -24,25 +24,26 @@ use super::{
     admit::{self, Accept},
     command::{Command, Notice, Timer},
     event::{Candidate, Event, FileId, RequestId, Scope},
-    item::{Cause, Item, Phase, Share, Tally},
+    item::{Cause, Item, Phase, Share, Tally, Way},
     meter::{Meter, STALL_MS},
+    resume,
     retry::{self, Random},
 };
 
 use std::collections::VecDeque;
 
 /// No progress event for so long: the browser will tell nothing.
-const SILENT_MS: u64 = 1_000;
+pub(super) const SILENT_MS: u64 = 1_000;
 /// First question about a new try.
-const FIRST_POLL_MS: u64 = 500;
+pub(super) const FIRST_POLL_MS: u64 = 500;
 /// While the server has not heard of the try.
 const UNKNOWN_POLL_MS: u64 = 1_000;
 /// While the server alone can tell.
-const DRIVING_POLL_MS: u64 = 500;
+pub(super) const DRIVING_POLL_MS: u64 = 500;
 /// While the browser tells as well.
 const SLOW_POLL_MS: u64 = 2_000;
 /// The tail begins with this gap …
-const TAIL_POLL_MS: u64 = 250;
+pub(super) const TAIL_POLL_MS: u64 = 250;
 /// … and no gap is longer than this.
 const POLL_CAP_MS: u64 = 5_000;
 /// The browser says it has more to send, and for so long neither it nor the server has moved: that try is lost. Firefox
@@ -71,7 +72,7 @@ const AHEAD_MS: u64 = 20_000;
 pub struct Queue {
     pub(super) options: Options,
     accept: Accept,
-    random: Random,
+    pub(super) random: Random,
     /// Sorted by id.
     pub(super) items: Vec<Item>,
     pub(super) sums: Share,
@@ -87,7 +88,7 @@ pub struct Queue {
     watched: Vec<FileId>,
     dirty: Vec<FileId>,
     next_request: u32,
-    online: bool,
+    pub(super) online: bool,
     poll: Poll,
 }
 
@@ -174,7 +175,7 @@ impl Queue {
         !self.flights.is_empty()
     }
 
-    fn can_ask(&self) -> bool {
+    pub(super) fn can_ask(&self) -> bool {
         !self.options.progress.is_empty()
     }
 
@@ -183,7 +184,7 @@ impl Queue {
     }
 
     /// The file that this request works for now; late news about any other finds nothing.
-    fn current(&self, id: FileId, request: RequestId) -> Option<usize> {
+    pub(super) fn current(&self, id: FileId, request: RequestId) -> Option<usize> {
         self.find(id).filter(|at| self.items[*at].phase.request() == Some(request))
     }
 
@@ -196,6 +197,9 @@ impl Queue {
                     turn.out.push(Command::Notify(Notice::Added { accepted: 0, rejected: 1 }));
                 }
             }
+            Event::Found { candidate, url, need } => self.found(candidate, url, need, turn),
+            Event::AtHand { file } => self.at_hand(file, turn),
+            Event::Changed { file, meta } => self.changed(file, meta, turn),
             Event::Start(scope) => {
                 for at in self.scope(scope) {
                     if self.items[at].phase == (Phase::Queued { ready: false }) {
@@ -206,8 +210,13 @@ impl Queue {
             Event::Pause(scope) => self.scope(scope).for_each(|at| self.pause(at, turn)),
             Event::Resume(scope) => {
                 for at in self.scope(scope) {
-                    if self.items[at].phase == Phase::Paused {
-                        self.go_on(at, turn);
+                    match self.items[at].phase {
+                        Phase::Paused => self.go_on(at, turn),
+                        // One question at a time: a person answers them.
+                        Phase::Missing { need } if scope != Scope::All => {
+                            turn.out.push(Command::FetchFile { file: self.items[at].id, need });
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -229,6 +238,16 @@ impl Queue {
             Event::SentUnknowable { file, request } => {
                 if let Some(at) = self.current(file, request) {
                     self.unseen(at, turn);
+                }
+            }
+            Event::Created { file, request, url } => {
+                if let Some(at) = self.current(file, request) {
+                    self.created(at, url, turn);
+                }
+            }
+            Event::Offset { file, request, offset, complete } => {
+                if let Some(at) = self.current(file, request) {
+                    self.offset(at, offset, complete, turn);
                 }
             }
             Event::Accepted { file, request, receipt } => {
@@ -311,9 +330,10 @@ impl Queue {
         admit::number(&self.options, active + done, active)
     }
 
-    fn list(&mut self, candidate: Candidate, phase: Phase, turn: &mut Turn) {
+    pub(super) fn list(&mut self, candidate: Candidate, phase: Phase, turn: &mut Turn) {
         let at = self.items.partition_point(|item| item.id < candidate.id);
-        self.items.insert(at, Item::new(candidate, Phase::Queued { ready: false }));
+        let way = self.way(candidate.meta.size);
+        self.items.insert(at, Item::new(candidate, Phase::Queued { ready: false }, way));
         self.enter(at, phase, turn);
     }
 
@@ -360,7 +380,7 @@ impl Queue {
     fn pause(&mut self, at: usize, turn: &mut Turn) {
         match self.items[at].phase {
             // The server has everything: there is nothing to hold any more.
-            Phase::Processing { .. } | Phase::Paused => {}
+            Phase::Processing { .. } | Phase::Paused | Phase::Missing { .. } => {}
             Phase::Queued { .. } | Phase::Creating { .. } | Phase::Sending { .. } | Phase::Waiting { .. } => {
                 self.give_up_request(at, turn);
                 self.enter(at, Phase::Paused, turn);
@@ -371,7 +391,7 @@ impl Queue {
 
     fn try_again(&mut self, at: usize, turn: &mut Turn) {
         match self.items[at].phase {
-            Phase::Failed { again: true, .. } | Phase::Cancelled => {
+            Phase::Failed { again: true, .. } | Phase::Cancelled if self.items[at].at_hand => {
                 self.items[at].tries = 0;
                 self.go_on(at, turn);
             }
@@ -381,7 +401,7 @@ impl Queue {
     }
 
     /// Towards the next try: at once, or after the server has said what became of the last.
-    fn go_on(&mut self, at: usize, turn: &mut Turn) {
+    pub(super) fn go_on(&mut self, at: usize, turn: &mut Turn) {
         if !self.items[at].fate_unknown {
             self.enter(at, Phase::Queued { ready: true }, turn);
         } else if self.online {
@@ -392,18 +412,19 @@ impl Queue {
     }
 
     /// Aborts the request under way, if there is one.
-    fn give_up_request(&mut self, at: usize, turn: &mut Turn) {
+    pub(super) fn give_up_request(&mut self, at: usize, turn: &mut Turn) {
         let can_ask = self.can_ask();
         let item = &mut self.items[at];
         if let Some(request) = item.phase.request() {
-            item.fate_unknown = can_ask && may_be_stored(item);
+            // What became of a resumable one its own offset will say.
+            item.fate_unknown = can_ask && !item.is_resumable() && may_be_stored(item);
             turn.out.push(Command::Abort { file: item.id, request });
         }
     }
 
     // --- A try and its end ---
 
-    fn start_what_may(&mut self, turn: &mut Turn) {
+    pub(super) fn start_what_may(&mut self, turn: &mut Turn) {
         let slots = usize::from(self.options.concurrency.clamp(1, Options::MAX_CONCURRENCY));
         while self.online && self.flights.len() < slots {
             let Some(id) = self.ready.pop_front() else { return };
@@ -419,6 +440,13 @@ impl Queue {
         if self.flights.is_empty() {
             self.flow = Meter::start(turn.now, self.flowed);
         }
+        match self.items[at].way {
+            Way::Form => self.send_form(at, turn),
+            Way::Resumable(_) => self.advance(at, turn),
+        }
+    }
+
+    fn send_form(&mut self, at: usize, turn: &mut Turn) {
         let request = self.new_request();
         let (can_ask, by_server) = (self.can_ask(), self.server_counts());
         let first_poll_ms = turn.now + self.random.around(FIRST_POLL_MS);
@@ -450,7 +478,7 @@ impl Queue {
         self.enter(at, Phase::Sending { request }, turn);
     }
 
-    fn new_request(&mut self) -> RequestId {
+    pub(super) fn new_request(&mut self) -> RequestId {
         let request = RequestId(self.next_request);
         self.next_request += 1;
         request
@@ -460,9 +488,7 @@ impl Queue {
         if receipt.size == self.items[at].meta.size {
             self.enter(at, Phase::Done { receipt }, turn);
         } else {
-            let text = "The server stored another length than the file has. It may have changed meanwhile.";
-            let error = ErrorBody::new(ErrorCode::LengthMismatch, text);
-            self.enter(at, Phase::Failed { error, again: true }, turn);
+            self.length_differs(at, turn);
         }
     }
 
@@ -483,6 +509,9 @@ impl Queue {
         };
         // From here on the error itself says whether trying again can help.
         let error = ErrorBody { retryable: retry::can_help(&error, status), ..error };
+        if item.is_resumable() {
+            return self.cut(at, error, status, retry_after_ms, turn);
+        }
         // Nobody of the upload's own server answered: what became of the bytes is not known.
         let no_word = match status {
             0 => error.code == ErrorCode::Network,
@@ -507,7 +536,7 @@ impl Queue {
     }
 
     /// After a try that is known not to have stored the file: wait for the next one, or fail for good.
-    fn settle(&mut self, at: usize, error: ErrorBody, retry_after_ms: Option<u64>, turn: &mut Turn) {
+    pub(super) fn settle(&mut self, at: usize, error: ErrorBody, retry_after_ms: Option<u64>, turn: &mut Turn) {
         let tries = self.items[at].tries;
         let phase = if !error.retryable || tries > self.options.retries {
             let again = retry::may_be_asked(&error);
@@ -559,13 +588,15 @@ impl Queue {
         if std::mem::take(&mut item.silent_armed) {
             turn.out.push(Command::Disarm { timer: Timer::Silent(item.id) });
         }
+        let resumable = item.is_resumable();
         let tally = &mut item.tally;
         let was_whole = tally.heard && tally.loaded == size;
-        let back = loaded < tally.loaded;
+        // Bytes that the server has confirmed are not sent again: nothing of a resumable upload goes back by itself.
+        let back = loaded < tally.loaded && !resumable;
         tally.heard = true;
         tally.unseen = false;
         let gained = loaded > tally.loaded;
-        tally.loaded = loaded;
+        tally.loaded = if resumable { tally.loaded.max(loaded) } else { loaded };
         if back && !std::mem::take(&mut tally.browser_may_go_back) {
             tally.old_received = Some(tally.received).filter(|received| *received > 0);
             tally.received = 0;
@@ -609,7 +640,7 @@ impl Queue {
         self.touch(at, turn);
     }
 
-    fn processing(&mut self, at: usize, turn: &mut Turn) {
+    pub(super) fn processing(&mut self, at: usize, turn: &mut Turn) {
         if let Some(request) = self.items[at].phase.request() {
             self.enter(at, Phase::Processing { request }, turn);
         }
@@ -622,14 +653,16 @@ impl Queue {
     }
 
     /// After either count moved: is a stall over, is sent too far ahead?
-    fn gained(&mut self, at: usize, turn: &mut Turn) {
+    pub(super) fn gained(&mut self, at: usize, turn: &mut Turn) {
         let item = &mut self.items[at];
         let sending = matches!(item.phase, Phase::Sending { .. });
         if sending && !item.stall_armed {
             item.stall_armed = true;
             turn.arm(Timer::Stall(item.id), STALL_MS);
         }
-        let ahead = item.tally.sent - item.tally.received;
+        // Of a resumable upload the present request counts: what an earlier one had sent is not on its way.
+        let handed_over = if item.is_resumable() { item.tally.loaded } else { item.tally.sent };
+        let ahead = handed_over.saturating_sub(item.tally.received);
         let speed = item.meter.speed(turn.now).unwrap_or(0);
         let far = ahead > AHEAD_BYTES && ahead.saturating_mul(1000) > speed.saturating_mul(AHEAD_MS);
         let since_ms = item.tally.ahead_since_ms.unwrap_or(turn.now);
@@ -657,8 +690,15 @@ impl Queue {
                 .copied()
                 .find(|id| self.find(*id).is_some_and(|at| self.items[at].progress_id == frame.id));
             if let Some(at) = asked.and_then(|id| self.find(id)) {
-                if self.items[at].phase.request().is_some() {
-                    self.frame(at, frame, turn);
+                if let Some(request) = self.items[at].phase.request() {
+                    if self.items[at].is_resumable() {
+                        // What was asked before the present request began says nothing of it.
+                        if poll > request {
+                            self.count(at, frame, turn);
+                        }
+                    } else {
+                        self.frame(at, frame, turn);
+                    }
                 } else {
                     self.verdict(at, poll, frame, turn);
                 }
@@ -666,7 +706,7 @@ impl Queue {
         }
         for place in 0..self.watched.len() {
             let Some(at) = self.find(self.watched[place]) else { continue };
-            let gap_ms = self.poll_gap(at);
+            let gap_ms = self.poll_gap(at, turn);
             self.items[at].next_poll_ms = turn.now + gap_ms;
         }
         if std::mem::take(&mut self.poll.again) {
@@ -777,7 +817,7 @@ impl Queue {
 
     // --- Polls ---
 
-    fn poll_gap(&mut self, at: usize) -> u64 {
+    fn poll_gap(&mut self, at: usize, turn: &Turn) -> u64 {
         let item = &mut self.items[at];
         let tally = &item.tally;
         let failed = tally.state.is_some_and(ProgressState::is_terminal);
@@ -790,6 +830,10 @@ impl Queue {
             DRIVING_POLL_MS
         } else if tally.seq.is_none() {
             UNKNOWN_POLL_MS
+        } else if item.is_resumable() && turn.now >= tally.sent_gain_ms + resume::SUSPICIOUS_MS {
+            DRIVING_POLL_MS
+        } else if item.is_resumable() {
+            resume::POLL_MS
         } else {
             SLOW_POLL_MS
         };
@@ -885,10 +929,12 @@ impl Queue {
                 let Some(at) = self.find(file) else { return };
                 let item = &mut self.items[at];
                 if std::mem::take(&mut item.stall_armed) {
-                    let due = item.tally.gain_ms + STALL_MS;
+                    let due = resume::stalled_from(item).unwrap_or(item.tally.gain_ms + STALL_MS);
                     if due > turn.now {
                         item.stall_armed = true;
                         turn.arm(Timer::Stall(file), due - turn.now);
+                    } else if item.is_resumable() {
+                        return self.stalled(at, turn);
                     } else if let Some(lost_ms) = lost_from(item) {
                         if lost_ms <= turn.now {
                             self.give_up_request(at, turn);
@@ -948,7 +994,7 @@ impl Queue {
     // --- The one door between phases ---
 
     /// Leaves the old phase with all that was armed for it, and enters the new one.
-    fn enter(&mut self, at: usize, phase: Phase, turn: &mut Turn) {
+    pub(super) fn enter(&mut self, at: usize, phase: Phase, turn: &mut Turn) {
         let item = &mut self.items[at];
         let id = item.id;
         let old = std::mem::replace(&mut item.phase, phase);
@@ -961,7 +1007,11 @@ impl Queue {
                 turn.out.push(Command::Disarm { timer: Timer::Silent(id) });
             }
         }
-        let due = matches!(item.phase, Phase::Sending { .. });
+        let due = match item.phase {
+            Phase::Sending { .. } => true,
+            Phase::Creating { .. } | Phase::Processing { .. } => item.is_resumable(),
+            _ => false,
+        };
         if !due && std::mem::take(&mut item.stall_armed) {
             turn.out.push(Command::Disarm { timer: Timer::Stall(id) });
         }
@@ -991,11 +1041,12 @@ impl Queue {
         if !matches!(item.phase, Phase::Waiting { cause: Cause::Backoff | Cause::Verdict, .. }) {
             item.asking = None;
         }
+        resume::let_go(item, turn);
         self.touch(at, turn);
     }
 
     /// After anything about a file changed: draw it anew, count it anew, and see whether polls should ask about it.
-    fn touch(&mut self, at: usize, turn: &Turn) {
+    pub(super) fn touch(&mut self, at: usize, turn: &Turn) {
         let can_ask = self.can_ask();
         let item = &mut self.items[at];
         if !std::mem::replace(&mut item.dirty, true) {
@@ -1023,8 +1074,11 @@ impl Queue {
 
 /// Whether the polls should ask about this file.
 fn wants_polls(item: &Item) -> bool {
-    if item.phase.request().is_none() {
-        return item.asking.is_some();
+    match item.phase {
+        // The server is being asked already, and counts nothing meanwhile.
+        Phase::Creating { .. } => return false,
+        _ if item.phase.request().is_none() => return item.asking.is_some(),
+        _ => {}
     }
     // A failure that may be tried again does not end a request: a browser may be sending it anew by itself.
     match item.tally.state {
@@ -1049,18 +1103,18 @@ fn may_be_stored(item: &Item) -> bool {
 }
 
 /// The receipt that speaks of this file.
-fn receipt(item: &Item, receipts: Vec<Receipt>) -> Option<Receipt> {
+pub(super) fn receipt(item: &Item, receipts: Vec<Receipt>) -> Option<Receipt> {
     receipts.into_iter().find(|receipt| receipt.size == item.meta.size)
 }
 
 /// One call of [`Queue::handle`].
-struct Turn {
-    now: u64,
-    out: Vec<Command>,
+pub(super) struct Turn {
+    pub(super) now: u64,
+    pub(super) out: Vec<Command>,
 }
 
 impl Turn {
-    fn arm(&mut self, timer: Timer, delay_ms: u64) {
+    pub(super) fn arm(&mut self, timer: Timer, delay_ms: u64) {
         let delay_ms = u32::try_from(delay_ms).unwrap_or(u32::MAX);
         self.out.push(Command::Arm { timer, delay_ms });
     }

@@ -1,6 +1,8 @@
 //! A small world for the queue: a clock, timers, a transport that follows a script of misfortunes, and a server that
-//! counts and stores. It carries out commands, brings their events back early, late, twice or never, and checks the
-//! eight invariants after every single event. Must never look inside the queue: only at commands and views.
+//! counts and stores, whole forms and resumable uploads. It carries out commands, brings their events back early, late,
+//! twice or never, and checks the eight invariants after every single event; of resumable uploads also that no byte is
+//! sent but from an offset the server has just told, that none is sent twice which the server had kept, and that a
+//! file is done only when the server has completed it. Must never look inside the queue: only at commands and views.
 
 #![cfg(test)]
 
@@ -9,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Queue,
     command::{Command, Timer},
-    event::{Candidate, Event, FileId, FileMeta, RequestId, Scope},
+    event::{Candidate, Event, FileId, FileMeta, Need, RequestId, Scope},
     view::{RowState, RowView, TotalView},
 };
 use crate::wire::{
-    ErrorBody, ErrorCode, Options, ProgressFrame, ProgressId, ProgressState, Receipt, UploadId,
+    ErrorBody, ErrorCode, Options, ProgressFrame, ProgressId, ProgressState, Protocol, Receipt, UploadId,
 };
 
 /// How one request goes.
@@ -45,6 +47,14 @@ pub(super) enum Fate {
     SentTwice,
     /// The browser sends the body twice; its own count goes on as if nothing had been.
     SentTwiceUnsaid,
+    /// Nothing moves after so many eighths, and nobody says so. (Of a resumable upload.)
+    Stalled(u64),
+    /// The server dies after so many eighths and forgets what it has not told. (Of a resumable upload.)
+    Crash(u64),
+    /// 404: the server has given the upload up. (Of a resumable upload.)
+    Gone,
+    /// 409: late bytes of an earlier connection have moved the offset. (Of a resumable upload.)
+    Moved,
 }
 
 /// How one poll goes.
@@ -75,12 +85,48 @@ pub(super) struct Sim {
     ended: BTreeSet<RequestId>,
     polls_out: BTreeMap<RequestId, u64>,
     server: BTreeMap<ProgressId, Vec<(u64, ProgressFrame)>>,
+    /// Resumable uploads, by their addresses.
+    remotes: BTreeMap<String, Remote>,
+    next_remote: u32,
+    /// What the server has told of the file's upload, and no byte was sent since.
+    told: BTreeMap<FileId, u64>,
+    /// What would be found again.
+    remembered: BTreeMap<FileId, String>,
     seq: u64,
     /// Cancelled or removed, and not asked for again.
     gone: BTreeSet<FileId>,
     online: bool,
     shown: BTreeMap<FileId, RowView>,
     news: Vec<Event>,
+}
+
+/// One resumable upload on the server.
+#[derive(Clone, Debug, Default)]
+struct Remote {
+    file: Option<FileId>,
+    /// What the server holds, and whether that is the completed file, from these times on.
+    points: Vec<(u64, u64, bool)>,
+    /// Bytes put on the wire for it, over all requests, from these times on.
+    wire: Vec<(u64, u64)>,
+    /// Bytes that it held and lost again, from these times on.
+    lost: Vec<(u64, u64)>,
+}
+
+impl Remote {
+    fn holds(&self, now: u64) -> (u64, bool) {
+        let past = self.points.iter().rfind(|(at, ..)| *at <= now);
+        past.map_or((0, false), |(_, offset, complete)| (*offset, *complete))
+    }
+
+    /// Whoever sends is gone or replaced: what has not arrived never will. Whoever has everything goes on.
+    fn stop(&mut self, now: u64, size: u64) {
+        if self.points.iter().any(|(.., complete)| *complete) && self.holds(now).0 == size {
+            return;
+        }
+        self.points.retain(|(at, ..)| *at <= now);
+        self.wire.retain(|(at, _)| *at <= now);
+        self.lost.retain(|(at, _)| *at <= now);
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +154,10 @@ impl Sim {
             ended: BTreeSet::new(),
             polls_out: BTreeMap::new(),
             server: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+            next_remote: 1,
+            told: BTreeMap::new(),
+            remembered: BTreeMap::new(),
             seq: 0,
             gone: BTreeSet::new(),
             online: true,
@@ -118,7 +168,8 @@ impl Sim {
 
     /// A sim in which all goes well.
     pub(super) fn good() -> Self {
-        Self::new(Options::default(), &[Fate::Good], &[PollFate::Answered(20)])
+        let options = Options { protocol: Protocol::Form, ..Options::default() };
+        Self::new(options, &[Fate::Good], &[PollFate::Answered(20)])
     }
 
     /// Picks files of these sizes.
@@ -192,7 +243,8 @@ impl Sim {
         assert!(self.flights.is_empty(), "(5) never ended: {:?}", self.flights);
         for id in self.queue.rows() {
             let state = self.row(id).state;
-            assert!(state.has_ended() || state == RowState::Paused, "at rest, and {state:?}");
+            let held = matches!(state, RowState::Paused | RowState::Missing { .. });
+            assert!(state.has_ended() || held, "at rest, and {state:?}");
         }
     }
 
@@ -235,8 +287,20 @@ impl Sim {
         let named = named(&event);
         let current = named.is_none_or(|(file, request)| self.flights.get(&file) == Some(&request));
         if let (Some((file, request)), true) = (named, current)
-            && matches!(event, Event::Accepted { .. } | Event::Failed { .. } | Event::Aborted { .. })
+            && matches!(
+                event,
+                Event::Accepted { .. }
+                    | Event::Failed { .. }
+                    | Event::Aborted { .. }
+                    | Event::Created { .. }
+                    | Event::Offset { .. }
+            )
         {
+            match event {
+                Event::Created { .. } => drop(self.told.insert(file, 0)),
+                Event::Offset { offset, .. } => drop(self.told.insert(file, offset)),
+                _ => {}
+            }
             // (5) Every send ends exactly once.
             self.flights.remove(&file);
             assert!(self.ended.insert(request), "(5) ended twice: {request:?}");
@@ -312,11 +376,16 @@ impl Sim {
                     assert!(self.timers.contains_key(&Timer::Retry(*id)), "(7) no timer: {row:?}");
                 }
                 RowState::Waiting { seconds: None } => assert!(!self.online, "(7) {row:?}"),
-                RowState::Sending | RowState::Processing => {
+                RowState::Creating | RowState::Sending | RowState::Processing => {
                     assert!(self.flights.contains_key(id), "{row:?}");
                 }
                 _ => {}
             }
+            if row.state == RowState::Done {
+                self.check_done(*id);
+            }
+            let forgotten = matches!(row.state, RowState::Done | RowState::Cancelled | RowState::Rejected);
+            assert!(!forgotten || !self.remembered.contains_key(id), "remembered for nothing: {row:?}");
             match row.state {
                 RowState::Rejected => sums.failed += 1,
                 RowState::Cancelled => {}
@@ -349,10 +418,26 @@ impl Sim {
         }
     }
 
+    /// Done only by the server's own end; and no byte was sent twice that the server had kept.
+    fn check_done(&self, id: FileId) {
+        let mine = self.remotes.values().filter(|remote| remote.file == Some(id));
+        let Some(remote) = mine.max_by_key(|remote| remote.holds(self.now)) else { return };
+        let size = self.files[&id].meta.size;
+        assert_eq!(remote.holds(self.now), (size, true), "done, and the server has not said so");
+        let sum = |list: &[(u64, u64)]| list.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        let (wire, lost) = (sum(&remote.wire), sum(&remote.lost));
+        assert!(wire <= size + lost, "{wire} bytes sent for {size}, {lost} lost by the server");
+    }
+
     fn execute(&mut self, command: Command) {
         self.log.push((self.now, command.clone()));
         let about = match &command {
-            Command::SendForm { file, .. } => Some(*file),
+            Command::SendForm { file, .. }
+            | Command::Create { file, .. }
+            | Command::AskOffset { file, .. }
+            | Command::SendRange { file, .. }
+            | Command::Remember { file, .. }
+            | Command::FetchFile { file, .. } => Some(*file),
             Command::Arm { timer: Timer::Retry(file) | Timer::Silent(file) | Timer::Stall(file), .. } => {
                 Some(*file)
             }
@@ -361,11 +446,26 @@ impl Sim {
         assert!(about.is_none_or(|file| !self.gone.contains(&file)), "(6) {command:?}");
         match command {
             Command::SendForm { file, request, progress_id, attempt } => {
-                assert!(self.online, "sent while offline");
-                assert!(self.flights.insert(file, request).is_none(), "(5) sent twice at one time");
-                let slots = usize::from(self.options.concurrency.clamp(1, 4));
-                assert!(self.flights.len() <= slots, "(1) {} of {slots}", self.flights.len());
+                self.take_off(file, request);
                 self.send(file, request, &progress_id, attempt);
+            }
+            Command::Create { file, request, .. } => {
+                self.take_off(file, request);
+                self.create(file, request);
+            }
+            Command::AskOffset { file, request, url } => {
+                self.take_off(file, request);
+                self.ask_offset(file, request, &url);
+            }
+            Command::SendRange { file, request, url, progress_id, offset, end, .. } => {
+                assert_eq!(self.told.remove(&file), Some(offset), "sent from what the server has not told");
+                self.take_off(file, request);
+                self.send_range(file, request, &url, &progress_id, offset..end);
+            }
+            Command::Discard { url } => drop(self.remotes.remove(&url)),
+            Command::Remember { file, url, .. } => drop(self.remembered.insert(file, url)),
+            Command::Unremember { file, .. } => {
+                assert!(self.remembered.remove(&file).is_some(), "forgotten twice");
             }
             Command::Abort { file, request } => {
                 assert_eq!(self.flights.remove(&file), Some(request), "(5) aborts what is not there");
@@ -375,14 +475,22 @@ impl Sim {
                 );
                 self.post(0, Post::Event(Event::Aborted { file, request }));
                 self.cut(file);
+                self.stop(file);
             }
             Command::Poll { poll, ids } => self.ask(poll, &ids),
             Command::Arm { timer, delay_ms } => {
                 self.timers.insert(timer, self.now + u64::from(delay_ms));
             }
             Command::Disarm { timer } => drop(self.timers.remove(&timer)),
-            Command::Forget { .. } | Command::Notify(_) => {}
+            Command::FetchFile { .. } | Command::Forget { .. } | Command::Notify(_) => {}
         }
+    }
+
+    fn take_off(&mut self, file: FileId, request: RequestId) {
+        assert!(self.online, "sent while offline");
+        assert!(self.flights.insert(file, request).is_none(), "(5) sent twice at one time");
+        let slots = usize::from(self.options.concurrency.clamp(1, 4));
+        assert!(self.flights.len() <= slots, "(1) {} of {slots}", self.flights.len());
     }
 
     fn ask(&mut self, poll: RequestId, ids: &[ProgressId]) {
@@ -432,7 +540,12 @@ impl Sim {
 
     fn send(&mut self, file: FileId, request: RequestId, id: &ProgressId, attempt: u32) {
         let size = self.files[&file].meta.size;
-        let fate = cycle(&mut self.fates).unwrap_or(Fate::Good);
+        let fate = match cycle(&mut self.fates).unwrap_or(Fate::Good) {
+            // What only a resumable upload can meet is a broken connection here.
+            Fate::Stalled(eighths) | Fate::Crash(eighths) => Fate::Broken(eighths),
+            Fate::Gone | Fate::Moved => Fate::Broken(0),
+            fate => fate,
+        };
         let event = Post::Event;
         // The server counts an eighth each 300 ms; the browser runs two eighths ahead.
         let quiet = matches!(fate, Fate::Silent | Fate::Unknowable);
@@ -519,7 +632,221 @@ impl Sim {
                 self.post(end, event(Event::Aborted { file, request }));
                 self.count(id, attempt, end, ProgressState::Failed, size / 4, Some(interrupted()), vec![]);
             }
+            Fate::Stalled(_) | Fate::Crash(_) | Fate::Gone | Fate::Moved => unreachable!("taken as broken"),
         }
+    }
+
+    // --- Resumable uploads ---
+
+    /// The file's sender is gone.
+    fn stop(&mut self, file: FileId) {
+        let size = self.files[&file].meta.size;
+        for remote in self.remotes.values_mut().filter(|remote| remote.file == Some(file)) {
+            remote.stop(self.now, size);
+        }
+        let id = self.files[&file].progress_id.clone();
+        let whole = self.known(&id).received == size;
+        if let Some(points) = self.server.get_mut(&id)
+            && !whole
+        {
+            points.retain(|(at, _)| *at <= self.now);
+        }
+    }
+
+    fn create(&mut self, file: FileId, request: RequestId) {
+        let fate = cycle(&mut self.fates).unwrap_or(Fate::Good);
+        if self.fails(file, request, fate, 30) {
+            return;
+        }
+        let url = format!("/files/{}", self.next_remote);
+        self.next_remote += 1;
+        let remote = Remote { file: Some(file), ..Remote::default() };
+        self.remotes.insert(url.clone(), remote);
+        self.post(30, Post::Event(Event::Created { file, request, url }));
+    }
+
+    fn ask_offset(&mut self, file: FileId, request: RequestId, url: &str) {
+        self.stop(file);
+        let fate = cycle(&mut self.fates).unwrap_or(Fate::Good);
+        if fate == Fate::Gone {
+            self.remotes.remove(url);
+        }
+        let Some(remote) = self.remotes.get(url) else { return self.gone(file, request) };
+        let (offset, complete) = remote.holds(self.now);
+        if !self.fails(file, request, fate, 30) {
+            self.post(30, Post::Event(Event::Offset { file, request, offset, complete }));
+        }
+    }
+
+    fn gone(&mut self, file: FileId, request: RequestId) {
+        let error = ErrorBody::new(ErrorCode::NotFound, "");
+        let event = Event::Failed { file, request, error, status: 404, retry_after_ms: None };
+        self.post(20, Post::Event(event));
+    }
+
+    /// Whether a request without a body fails by this fate.
+    fn fails(&mut self, file: FileId, request: RequestId, fate: Fate, after: u64) -> bool {
+        let failed = |code, status, retry_after_ms| {
+            let error = ErrorBody::new(code, "");
+            Event::Failed { file, request, error, status, retry_after_ms }
+        };
+        let event = match fate {
+            Fate::Broken(_) | Fate::AnswerLost | Fate::Crash(_) => failed(ErrorCode::Network, 0, None),
+            Fate::Aborted => Event::Aborted { file, request },
+            Fate::Busy => failed(ErrorCode::ShuttingDown, 503, Some(3_000)),
+            Fate::InUse => failed(ErrorCode::ProgressIdInUse, 409, None),
+            Fate::Refused | Fate::RefusedUnread => failed(ErrorCode::TooLarge, 413, None),
+            Fate::Stalled(_) | Fate::Held => return true,
+            _ => return false,
+        };
+        self.post(after, Post::Event(event));
+        true
+    }
+
+    fn send_range(
+        &mut self,
+        file: FileId,
+        request: RequestId,
+        url: &str,
+        id: &ProgressId,
+        range: std::ops::Range<u64>,
+    ) {
+        self.stop(file);
+        let size = self.files[&file].meta.size;
+        let fate = cycle(&mut self.fates).unwrap_or(Fate::Good);
+        if fate == Fate::Gone {
+            self.remotes.remove(url);
+        }
+        let now = self.now;
+        let Some(remote) = self.remotes.get_mut(url) else { return self.gone(file, request) };
+        let (held, _) = remote.holds(now);
+        let completion = remote.points.iter().find(|(.., complete)| *complete).map(|(at, ..)| *at);
+        if fate == Fate::Moved && held < range.end && completion.is_none() {
+            remote.points.push((now, held + (range.end - held).div_ceil(8), false));
+        }
+        let receipt = self.receipt(file);
+        let failed = |code, status, retry_after_ms| {
+            let error = ErrorBody::new(code, "The server says so.");
+            Post::Event(Event::Failed { file, request, error, status, retry_after_ms })
+        };
+        let Some(remote) = self.remotes.get_mut(url) else { return };
+        if let Some(completed) = completion {
+            // The last request repeated: the stored answer, once there is one.
+            return self
+                .post(completed.max(now) - now + 20, Post::Event(Event::Accepted { file, request, receipt }));
+        }
+        if remote.holds(now).0 != range.start {
+            return self.post(20, failed(ErrorCode::OffsetMismatch, 409, None));
+        }
+        let length = range.end - range.start;
+        let reaches = match fate {
+            Fate::Broken(eighths) | Fate::Stalled(eighths) | Fate::Crash(eighths) => eighths.min(8),
+            Fate::Refused | Fate::Busy | Fate::InUse => 0,
+            Fate::RefusedUnread | Fate::Aborted => 2,
+            _ => 8,
+        };
+        let last = range.end == size;
+        let whole = reaches == 8;
+        for eighth in 1..=reaches {
+            let (at, offset) = (now + 300 * eighth, range.start + length * eighth / 8);
+            remote.points.push((at, offset, false));
+            remote.wire.push((at, length * eighth / 8 - length * (eighth - 1) / 8));
+        }
+        let end = 300 * reaches + 50;
+        let wait = if fate == Fate::Held { 60_000 } else { 400 };
+        if let Fate::Crash(_) = fate {
+            let arrived = length * reaches / 8;
+            remote.points.push((now + end, range.start + arrived / 2, false));
+            remote.lost.push((now + end, arrived - arrived / 2));
+        } else if last && whole && !matches!(fate, Fate::Broken(_) | Fate::Stalled(_)) {
+            remote.points.push((now + end + wait, size, true));
+        }
+        for eighth in 1..=reaches {
+            let loaded = range.start + length * eighth / 8;
+            if !matches!(fate, Fate::Silent | Fate::Unknowable) {
+                let early = 300 * eighth.saturating_sub(2) + 20 * eighth;
+                self.post(early, Post::Event(Event::Sent { file, request, loaded }));
+            }
+            self.count(id, 1, 300 * eighth, ProgressState::Receiving, loaded, None, vec![]);
+        }
+        if fate == Fate::Unknowable {
+            self.post(50, Post::Event(Event::SentUnknowable { file, request }));
+        }
+        let network = failed(ErrorCode::Network, 0, None);
+        match fate {
+            Fate::Stalled(_) => {}
+            Fate::Broken(_) | Fate::Crash(_) => self.post(end, network),
+            Fate::Aborted => self.post(end, Post::Event(Event::Aborted { file, request })),
+            Fate::Refused => self.post(end, failed(ErrorCode::TooLarge, 413, None)),
+            Fate::RefusedUnread => {
+                let refused = Some(ErrorBody::new(ErrorCode::TooLarge, "The file is larger than 1 byte."));
+                self.count(id, 1, end - 10, ProgressState::Failed, range.start, refused, vec![]);
+                self.post(end, network);
+            }
+            Fate::Busy => self.post(end, failed(ErrorCode::ShuttingDown, 503, Some(3_000))),
+            Fate::InUse => self.post(end, failed(ErrorCode::ProgressIdInUse, 409, None)),
+            Fate::AnswerLost | Fate::SentTwice | Fate::SentTwiceUnsaid if !last => self.post(end, network),
+            _ if !last => {
+                let event = Event::Offset { file, request, offset: range.end, complete: false };
+                self.post(end + 5, Post::Event(event));
+            }
+            _ => {
+                self.count(id, 1, end, ProgressState::Processing, size, None, vec![]);
+                self.count(id, 1, end + wait, ProgressState::Done, size, None, vec![receipt.clone()]);
+                match fate {
+                    Fate::AnswerLost => self.post(end, network),
+                    // The browser's second body finds the offset moved by its first.
+                    Fate::SentTwice | Fate::SentTwiceUnsaid => {
+                        self.post(end, failed(ErrorCode::OffsetMismatch, 409, None));
+                    }
+                    _ => self.post(end + wait + 5, Post::Event(Event::Accepted { file, request, receipt })),
+                }
+            }
+        }
+    }
+
+    /// The page is loaded anew: only the server and what was remembered outlive it.
+    pub(super) fn reload(&mut self, need: impl Fn(FileId) -> Option<Need>) {
+        for file in self.flights.keys().copied().collect::<Vec<_>>() {
+            self.cut(file);
+            self.stop(file);
+        }
+        self.queue = Queue::new(&self.options, 11);
+        self.timers.clear();
+        self.mail.clear();
+        self.flights.clear();
+        self.ended.clear();
+        self.polls_out.clear();
+        self.told.clear();
+        self.gone.clear();
+        self.shown.clear();
+        self.news.clear();
+        if !self.online {
+            self.deliver(Event::Offline);
+        }
+        for (file, url) in self.remembered.clone() {
+            let candidate = self.files[&file].clone();
+            self.deliver(Event::Found { candidate, url, need: need(file) });
+        }
+    }
+
+    /// Another file is found in the place of one that is missing.
+    pub(super) fn change(&mut self, file: FileId, size: u64) {
+        let missing =
+            self.queue.row(file, self.now).is_some_and(|row| matches!(row.state, RowState::Missing { .. }));
+        if let Some(candidate) = self.files.get_mut(&file)
+            && missing
+        {
+            candidate.meta.size = size;
+            let meta = candidate.meta.clone();
+            self.server.remove(&candidate.progress_id);
+            self.deliver(Event::Changed { file, meta });
+        }
+    }
+
+    /// What would be found again after a reload.
+    pub(super) fn remembered(&self) -> usize {
+        self.remembered.len()
     }
 
     #[expect(clippy::too_many_arguments, reason = "a frame has so many members")]
@@ -591,6 +918,8 @@ fn named(event: &Event) -> Option<(FileId, RequestId)> {
     match event {
         Event::Sent { file, request, .. }
         | Event::SentUnknowable { file, request }
+        | Event::Created { file, request, .. }
+        | Event::Offset { file, request, .. }
         | Event::Accepted { file, request, .. }
         | Event::Failed { file, request, .. }
         | Event::Aborted { file, request } => Some((*file, *request)),

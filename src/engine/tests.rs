@@ -10,18 +10,25 @@ use proptest::prelude::*;
 use super::{
     Queue,
     command::{Command, Notice, Timer},
-    event::{Event, FileId, RequestId, Scope},
+    event::{Event, FileId, Need, RequestId, Scope},
     sim::{Fate, PollFate, Sim},
     view::{Hint, RowState, RowView, Witness},
 };
-use crate::wire::{ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState};
+use crate::wire::{ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState, Protocol};
 
 const MB: u64 = 1_000_000;
+
+fn forms() -> Options {
+    Options { protocol: Protocol::Form, ..Options::default() }
+}
 
 // --- The eight invariants ---
 
 #[derive(Clone, Debug)]
 enum Step {
+    Reload(Vec<Option<Need>>),
+    AtHand(usize),
+    Changed(usize, u64),
     Add(Vec<u64>),
     Wish(u8, Option<usize>),
     Pass(u64),
@@ -41,6 +48,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Visible),
         3 => (0_usize..1000).prop_map(Step::Replay),
         1 => (0_u8..4, 0_usize..8).prop_map(|(timer, file)| Step::Spurious(timer, file)),
+        1 => prop::collection::vec(
+            prop_oneof![Just(None), Just(Some(Need::Pick)), Just(Some(Need::Leave))], 1..4,
+        ).prop_map(Step::Reload),
+        1 => (0_usize..8).prop_map(Step::AtHand),
+        1 => (0_usize..8, 0_u64..100_000).prop_map(|(file, size)| Step::Changed(file, size)),
     ];
     prop::collection::vec(step, 1..30)
 }
@@ -60,6 +72,10 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         1 => Just(Fate::Aborted),
         2 => Just(Fate::SentTwice),
         2 => Just(Fate::SentTwiceUnsaid),
+        2 => (0_u64..=8).prop_map(Fate::Stalled),
+        2 => (0_u64..=8).prop_map(Fate::Crash),
+        1 => Just(Fate::Gone),
+        1 => Just(Fate::Moved),
     ];
     prop::collection::vec(fate, 1..6)
 }
@@ -94,6 +110,9 @@ fn live(steps: Vec<Step>, fates: &[Fate], poll_fates: &[PollFate], options: Opti
             Step::Online(false) => sim.deliver(Event::Offline),
             Step::Visible => sim.deliver(Event::Visible),
             Step::Replay(index) => sim.replay(index),
+            Step::Reload(needs) => sim.reload(|file| needs[file.0 as usize % needs.len()]),
+            Step::AtHand(file) => sim.deliver(Event::AtHand { file: sim.file(file) }),
+            Step::Changed(file, size) => sim.change(sim.file(file), size),
             Step::Spurious(timer, file) => {
                 let file = sim.file(file);
                 sim.deliver(Event::Fired(match timer {
@@ -124,9 +143,14 @@ proptest! {
         retries in 0_u8..4,
         asks: bool,
         auto_start: bool,
+        protocol in prop_oneof![Just(Protocol::Form), Just(Protocol::Auto), Just(Protocol::Resumable), Just(Protocol::Tus)],
+        slice in prop::option::weighted(0.3, prop_oneof![1_000_u64..100_000_000, Just(8 * MB)]),
     ) {
-        let progress = if asks { Options::default().progress } else { String::new() };
-        live(steps, &fates, &poll_fates, Options { concurrency, retries, progress, auto_start, ..Options::default() });
+        let progress = if asks { forms().progress } else { String::new() };
+        let slice = slice.map(|slice| slice.max(2 * MB));
+        let options =
+            Options { concurrency, retries, progress, auto_start, protocol, slice, ..Options::default() };
+        live(steps, &fates, &poll_fates, options);
     }
 
     /// Whatever misfortunes come, as long as the last try of each is good and nobody interferes, all ends well; and
@@ -140,11 +164,43 @@ proptest! {
         size in prop_oneof![1_u64..1000, Just(50 * MB)],
     ) {
         let fates: Vec<_> = bad.iter().copied().chain([good]).collect();
-        let mut sim = Sim::new(Options::default(), &fates, &[PollFate::Answered(20)]);
+        let mut sim = Sim::new(forms(), &fates, &[PollFate::Answered(20)]);
         let id = sim.add(&[size])[0];
         sim.drain();
         prop_assert_eq!(sim.row(id).state, RowState::Done);
         prop_assert_eq!(sim.sends(id), fates.len());
+    }
+
+    /// The same of a resumable upload, which also survives servers that crash, forget and stall, and pages that are
+    /// loaded anew in the middle of it. That no kept byte is sent twice the simulator checks.
+    #[test]
+    fn what_can_be_resumed_is_stored(
+        bad in prop::collection::vec(prop_oneof![
+            (0_u64..=8).prop_map(Fate::Broken), (0_u64..=8).prop_map(Fate::Crash), (0_u64..=8).prop_map(Fate::Stalled),
+            Just(Fate::Busy), Just(Fate::InUse), Just(Fate::Aborted), Just(Fate::AnswerLost), Just(Fate::Moved),
+            Just(Fate::Gone),
+        ], 0..5),
+        reload_after in prop::option::of(0_u64..20_000),
+        asks: bool,
+        slice in prop::option::weighted(0.3, 6 * MB..60 * MB),
+    ) {
+        let progress = if asks { forms().progress } else { String::new() };
+        let options = Options { protocol: Protocol::Resumable, slice, progress, ..Options::default() };
+        let mut sim = Sim::new(options, &[bad, vec![Fate::Good; 200]].concat(), &[PollFate::Answered(20)]);
+        let id = sim.add(&[50 * MB])[0];
+        if let Some(after) = reload_after {
+            sim.pass(after);
+            let found = sim.remembered() == 1;
+            sim.reload(|_| None);
+            if !found {
+                // Either it was over already, or the server had told no address yet: then there is nothing to find.
+                prop_assert_eq!(sim.queue.rows().count(), 0);
+                return Ok(());
+            }
+        }
+        sim.drain();
+        prop_assert_eq!(sim.row(id).state, RowState::Done);
+        prop_assert_eq!(sim.remembered(), 0);
     }
 
     /// Equal lives: the seed and the events decide everything.
@@ -217,7 +273,7 @@ fn poll(one: &mut One, now: u64, frames: Vec<ProgressFrame>) -> Vec<Command> {
 
 #[test]
 fn a_file_is_sent_as_soon_as_it_is_picked() {
-    let (one, commands) = sending(&Options::default(), 10 * MB);
+    let (one, commands) = sending(&forms(), 10 * MB);
     let progress_id = Sim::candidate_of(1, 0).progress_id;
     assert_eq!(
         commands[..4],
@@ -237,7 +293,7 @@ fn a_file_is_sent_as_soon_as_it_is_picked() {
 fn ends_and_what_follows() {
     use RowState::*;
     let check = |code, status, expected: RowState, can_retry: bool| {
-        let (mut one, _) = sending(&Options::default(), 10);
+        let (mut one, _) = sending(&forms(), 10);
         one.handle(failed(code, status), 5);
         let row = one.row(F, 5).unwrap();
         let waits = matches!((row.state, expected), (Waiting { seconds: Some(_) }, Waiting { .. }));
@@ -259,7 +315,7 @@ fn ends_and_what_follows() {
 
 #[test]
 fn retries_are_bounded_and_then_the_person_is_asked() {
-    let mut sim = Sim::new(Options::default(), &[Fate::Broken(2)], &[PollFate::Answered(20)]);
+    let mut sim = Sim::new(forms(), &[Fate::Broken(2)], &[PollFate::Answered(20)]);
     let id = sim.add(&[MB])[0];
     sim.drain();
     let row = sim.row(id);
@@ -280,7 +336,7 @@ fn retries_are_bounded_and_then_the_person_is_asked() {
 #[test]
 fn a_refused_file_is_sent_once() {
     for fate in [Fate::Refused, Fate::RefusedUnread] {
-        let mut sim = Sim::new(Options::default(), &[fate], &[PollFate::Answered(20)]);
+        let mut sim = Sim::new(forms(), &[fate], &[PollFate::Answered(20)]);
         let id = sim.add(&[MB])[0];
         sim.drain();
         let row = sim.row(id);
@@ -291,7 +347,7 @@ fn a_refused_file_is_sent_once() {
 
 #[test]
 fn retry_after_is_waited_for() {
-    let mut sim = Sim::new(Options::default(), &[Fate::Busy, Fate::Good], &[PollFate::Answered(20)]);
+    let mut sim = Sim::new(forms(), &[Fate::Busy, Fate::Good], &[PollFate::Answered(20)]);
     let id = sim.add(&[MB])[0];
     sim.drain();
     let times: Vec<_> =
@@ -304,7 +360,7 @@ fn retry_after_is_waited_for() {
 #[test]
 fn a_lost_answer_is_asked_for_before_another_send() {
     for retries in [0, 4] {
-        let options = Options { retries, ..Options::default() };
+        let options = Options { retries, ..forms() };
         let mut sim = Sim::new(options, &[Fate::AnswerLost], &[PollFate::Answered(20)]);
         let id = sim.add(&[50 * MB])[0];
         sim.drain();
@@ -334,7 +390,7 @@ fn what_was_stored_while_it_was_stopped_is_not_sent_again() {
 
 #[test]
 fn offline_burns_no_try_and_online_goes_on_at_once() {
-    let (mut one, _) = sending(&Options { retries: 1, ..Options::default() }, 10);
+    let (mut one, _) = sending(&Options { retries: 1, ..forms() }, 10);
     for round in 0..5 {
         let now = 1_000 * round;
         one.handle(Event::Offline, now);
@@ -351,7 +407,7 @@ fn offline_burns_no_try_and_online_goes_on_at_once() {
 
 #[test]
 fn the_bar_shows_what_was_received_and_waits_at_99() {
-    let (mut one, _) = sending(&Options::default(), 100);
+    let (mut one, _) = sending(&forms(), 100);
     one.handle(sent(100), 100);
     let row = one.row(F, 100).unwrap();
     assert_eq!(
@@ -371,7 +427,7 @@ fn the_bar_shows_what_was_received_and_waits_at_99() {
 
 #[test]
 fn without_a_count_the_browser_is_believed_up_to_99() {
-    let options = Options { progress: String::new(), ..Options::default() };
+    let options = Options { progress: String::new(), ..forms() };
     let (mut one, commands) = sending(&options, 100);
     assert!(
         !commands.iter().any(|c| matches!(c, Command::Arm { timer: Timer::Poll | Timer::Silent(_), .. }))
@@ -386,7 +442,7 @@ fn without_a_count_the_browser_is_believed_up_to_99() {
 
 #[test]
 fn a_count_that_cannot_be_had_is_done_without() {
-    let mut sim = Sim::new(Options::default(), &[Fate::Held], &[PollFate::Fails]);
+    let mut sim = Sim::new(forms(), &[Fate::Held], &[PollFate::Fails]);
     let id = sim.add(&[50 * MB])[0];
     sim.pass(1_500);
     assert_eq!((sim.row(id).percent, sim.row(id).sent_percent), (0, 75));
@@ -399,7 +455,7 @@ fn a_count_that_cannot_be_had_is_done_without() {
 
 #[test]
 fn old_and_foreign_frames_count_for_nothing() {
-    let (mut one, _) = sending(&Options::default(), 100);
+    let (mut one, _) = sending(&forms(), 100);
     one.handle(sent(90), 100);
     poll(&mut one, 1_000, vec![frame(7, ProgressState::Receiving, 50)]);
     let before = one.row(F, 9_000);
@@ -420,7 +476,7 @@ fn old_and_foreign_frames_count_for_nothing() {
 
 #[test]
 fn a_done_frame_ends_the_file_and_its_request() {
-    let (mut one, _) = sending(&Options::default(), 100);
+    let (mut one, _) = sending(&forms(), 100);
     one.handle(sent(100), 100);
     let done = ProgressFrame { receipts: vec![Sim::receipt_of(100)], ..frame(5, ProgressState::Done, 100) };
     let commands = poll(&mut one, 1_000, vec![done]);
@@ -433,7 +489,7 @@ fn a_done_frame_ends_the_file_and_its_request() {
 
 #[test]
 fn a_failed_frame_leaves_the_end_to_the_request() {
-    let (mut one, _) = sending(&Options::default(), 100);
+    let (mut one, _) = sending(&forms(), 100);
     one.handle(sent(50), 100);
     let error = Some(ErrorBody::new(ErrorCode::TooLarge, "Too large."));
     let commands =
@@ -447,7 +503,7 @@ fn a_failed_frame_leaves_the_end_to_the_request() {
 
 #[test]
 fn a_receipt_of_another_length_is_no_success() {
-    let (mut one, _) = sending(&Options::default(), 100);
+    let (mut one, _) = sending(&forms(), 100);
     one.handle(Event::Accepted { file: F, request: R, receipt: Sim::receipt_of(99) }, 5);
     let row = one.row(F, 5).unwrap();
     assert_eq!((row.state, row.error.unwrap().code), (RowState::Failed, ErrorCode::LengthMismatch));
@@ -456,7 +512,7 @@ fn a_receipt_of_another_length_is_no_success() {
 /// Firefox: `loaded` goes back when a cut POST is sent again.
 #[test]
 fn the_browser_begins_again_and_it_is_said_once() {
-    let (mut one, _) = sending(&Options::default(), 100);
+    let (mut one, _) = sending(&forms(), 100);
     one.handle(sent(80), 100);
     poll(&mut one, 1_000, vec![frame(1, ProgressState::Receiving, 70)]);
     one.handle(sent(30), 1_100);
@@ -476,7 +532,7 @@ fn the_browser_begins_again_and_it_is_said_once() {
 /// Chromium sends a cut POST again as well, and its `loaded` never goes back: only the server's count tells.
 #[test]
 fn the_server_counts_anew_and_it_is_said_once() {
-    let (mut one, _) = sending(&Options::default(), 100);
+    let (mut one, _) = sending(&forms(), 100);
     one.handle(sent(100), 100);
     poll(&mut one, 1_000, vec![frame(1, ProgressState::Receiving, 70)]);
     poll(&mut one, 2_000, vec![frame(2, ProgressState::Receiving, 10)]);
@@ -493,7 +549,7 @@ fn the_server_counts_anew_and_it_is_said_once() {
 /// WebKit counts to 31.3 MB of 20 MB when it sends twice.
 #[test]
 fn more_than_everything_is_everything() {
-    let (mut one, _) = sending(&Options::default(), 20 * MB);
+    let (mut one, _) = sending(&forms(), 20 * MB);
     one.handle(sent(31 * MB), 100);
     assert_eq!(one.row(F, 100).unwrap().sent, 20 * MB);
 }
@@ -502,7 +558,7 @@ fn more_than_everything_is_everything() {
 
 #[test]
 fn after_a_silent_second_the_server_drives_the_bar() {
-    let mut sim = Sim::new(Options::default(), &[Fate::Silent], &[PollFate::Answered(20)]);
+    let mut sim = Sim::new(forms(), &[Fate::Silent], &[PollFate::Answered(20)]);
     let id = sim.add(&[50 * MB])[0];
     let start = sim.now;
     sim.pass(2_300);
@@ -516,7 +572,7 @@ fn after_a_silent_second_the_server_drives_the_bar() {
 
 #[test]
 fn slowly_on_the_way_and_quickly_at_the_tail() {
-    let mut sim = Sim::new(Options::default(), &[Fate::Held], &[PollFate::Answered(0)]);
+    let mut sim = Sim::new(forms(), &[Fate::Held], &[PollFate::Answered(0)]);
     let start = sim.now;
     let id = sim.add(&[50 * MB])[0];
     sim.pass(40_000);
@@ -535,7 +591,7 @@ fn slowly_on_the_way_and_quickly_at_the_tail() {
 #[test]
 fn one_poll_asks_about_all() {
     let mut sim =
-        Sim::new(Options { concurrency: 4, ..Options::default() }, &[Fate::Held], &[PollFate::Answered(20)]);
+        Sim::new(Options { concurrency: 4, ..forms() }, &[Fate::Held], &[PollFate::Answered(20)]);
     sim.add(&[MB; 6]);
     sim.pass(5_000);
     let most = sim.log.iter().filter_map(|(_, command)| match command {
@@ -548,7 +604,7 @@ fn one_poll_asks_about_all() {
 
 #[test]
 fn coming_back_to_the_page_asks_at_once() {
-    let mut sim = Sim::new(Options::default(), &[Fate::Held], &[PollFate::Answered(20)]);
+    let mut sim = Sim::new(forms(), &[Fate::Held], &[PollFate::Answered(20)]);
     sim.add(&[50 * MB]);
     sim.pass(30_000);
     let count = sim.polls().len();
@@ -559,11 +615,11 @@ fn coming_back_to_the_page_asks_at_once() {
 
 #[test]
 fn failing_polls_back_off_and_a_lost_one_wedges_nothing() {
-    let mut sim = Sim::new(Options::default(), &[Fate::Held], &[PollFate::Fails]);
+    let mut sim = Sim::new(forms(), &[Fate::Held], &[PollFate::Fails]);
     sim.add(&[50 * MB]);
     sim.pass(60_000);
     assert!((8..25).contains(&sim.polls().len()), "{:?}", sim.polls());
-    let mut sim = Sim::new(Options::default(), &[Fate::Held], &[PollFate::Lost, PollFate::Answered(20)]);
+    let mut sim = Sim::new(forms(), &[Fate::Held], &[PollFate::Lost, PollFate::Answered(20)]);
     let id = sim.add(&[50 * MB])[0];
     sim.pass(30_000);
     assert_eq!(sim.row(id).witness, Witness::Server);
@@ -574,7 +630,7 @@ fn failing_polls_back_off_and_a_lost_one_wedges_nothing() {
 
 #[test]
 fn a_stall_is_said_after_ten_seconds_and_unsaid_by_the_next_byte() {
-    let (mut one, _) = sending(&Options::default(), 100);
+    let (mut one, _) = sending(&forms(), 100);
     one.handle(sent(50), 100);
     poll(&mut one, 1_000, vec![frame(1, ProgressState::Receiving, 50)]);
     one.queue.take_dirty();
@@ -591,7 +647,7 @@ fn a_stall_is_said_after_ten_seconds_and_unsaid_by_the_next_byte() {
 #[test]
 fn a_try_in_which_nothing_moves_any_more_is_given_up_and_tried_again() {
     let stalled = |told: Vec<Event>| {
-        let (mut one, _) = sending(&Options::default(), 100);
+        let (mut one, _) = sending(&forms(), 100);
         for event in told {
             one.handle(event, 1_000);
         }
@@ -621,7 +677,7 @@ fn a_try_in_which_nothing_moves_any_more_is_given_up_and_tried_again() {
 fn full_sockets_are_not_called_a_proxy() {
     for (rate, lead) in [(MB, 6 * MB), (20 * MB, 18 * MB), (500_000, 5 * MB)] {
         let size = 100 * rate;
-        let (mut one, _) = sending(&Options::default(), size);
+        let (mut one, _) = sending(&forms(), size);
         for second in 1..=60 {
             let received = rate * second;
             one.handle(sent(received + lead), second * 1_000);
@@ -636,7 +692,7 @@ fn full_sockets_are_not_called_a_proxy() {
 
 #[test]
 fn a_proxy_that_collects_is_named() {
-    let (mut one, _) = sending(&Options::default(), 400 * MB);
+    let (mut one, _) = sending(&forms(), 400 * MB);
     for second in 1..=9 {
         one.handle(sent(second * 10 * MB), second * 1_000);
         if second % 2 == 0 {
@@ -659,7 +715,7 @@ fn refused_files_are_listed_with_their_reason_and_never_sent() {
     let options = Options {
         max_files: Some(2),
         limits: Limits { max_file_size: Some(10 * MB), ..Limits::default() },
-        ..Options::default()
+        ..forms()
     };
     let mut sim = Sim::new(options, &[Fate::Good], &[PollFate::Answered(20)]);
     let ids = sim.add(&[MB, 11 * MB, MB, MB]);
@@ -676,7 +732,7 @@ fn refused_files_are_listed_with_their_reason_and_never_sent() {
 
 #[test]
 fn limits_that_are_learned_late_still_count_before_the_send() {
-    let options = Options { auto_start: false, ..Options::default() };
+    let options = Options { auto_start: false, ..forms() };
     let mut sim = Sim::new(options, &[Fate::Good], &[PollFate::Answered(20)]);
     let ids = sim.add(&[MB, 11 * MB]);
     sim.deliver(Event::LimitsLearned(Limits { max_file_size: Some(10 * MB), ..Limits::default() }));
@@ -688,7 +744,7 @@ fn limits_that_are_learned_late_still_count_before_the_send() {
 
 #[test]
 fn a_removed_row_is_told_of_and_its_request_given_up() {
-    let (mut one, _) = sending(&Options::default(), 100);
+    let (mut one, _) = sending(&forms(), 100);
     one.queue.take_dirty();
     let commands = one.handle(Event::Remove(Scope::One(F)), 5);
     assert_eq!(commands[0], Command::Abort { file: F, request: R });
@@ -699,7 +755,7 @@ fn a_removed_row_is_told_of_and_its_request_given_up() {
 /// A thousand files: what an event costs does not grow with the list.
 #[test]
 fn a_thousand_files_come_through() {
-    let mut queue = Queue::new(&Options::default(), 1);
+    let mut queue = Queue::new(&forms(), 1);
     let mut next = queue.handle(Event::Added((1..=1000).map(|id| Sim::candidate_of(id, 1_000)).collect()), 0);
     let mut ended = 0;
     let mut now = 0;
@@ -755,7 +811,7 @@ fn text(sim: &Sim) -> String {
 
 #[test]
 fn a_life_as_text() {
-    let options = Options { concurrency: 2, ..Options::default() };
+    let options = Options { concurrency: 2, ..forms() };
     let mut sim =
         Sim::new(options, &[Fate::Good, Fate::Broken(6), Fate::Busy, Fate::Good], &[PollFate::Answered(20)]);
     insta::assert_snapshot!(text(&sim), @"0 files, 0 done, 0 failed, 0 active, 0% of 0");

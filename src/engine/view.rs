@@ -5,13 +5,19 @@ use crate::wire::{ErrorBody, Receipt};
 
 use super::{
     Queue,
-    event::FileId,
+    event::{FileId, Need},
     item::{Cause, Item, Phase, percent},
     meter::STALL_MS,
 };
 
 /// So long it is said that the bytes began again.
 const RESTARTING_MS: u64 = 5_000;
+
+/// So long it is said that a connection was replaced.
+const REPLACED_MS: u64 = 5_000;
+
+/// So long it is said that an upload was found again, and where it went on.
+const FOUND_MS: u64 = 10_000;
 
 /// Sent must be too far ahead for so long before it is said.
 const BUFFERED_MS: u64 = 5_000;
@@ -55,6 +61,10 @@ pub struct RowView {
     pub can_cancel: bool,
     /// Whether another try makes sense now.
     pub can_retry: bool,
+    /// Whether it can be held without losing what was sent.
+    pub can_pause: bool,
+    /// Whether it can be asked to go on: it is held, or its file must be fetched.
+    pub can_resume: bool,
 }
 
 /// Where a row stands, for words and colours. The engine's own phase holds more.
@@ -77,6 +87,11 @@ pub enum RowState {
     },
     /// Held by the person.
     Paused,
+    /// Found again from before this page was opened; its file is not at hand.
+    Missing {
+        /// What it takes to have it.
+        need: Need,
+    },
     /// Stored.
     Done,
     /// Failed for good.
@@ -96,6 +111,7 @@ impl RowState {
             Self::Processing => "processing",
             Self::Waiting { .. } => "waiting",
             Self::Paused => "paused",
+            Self::Missing { .. } => "missing",
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -139,6 +155,13 @@ pub enum Hint {
     Stalled,
     /// The bytes had to start again.
     Restarting,
+    /// Nothing moved for ten seconds, and another connection has taken over.
+    Replaced,
+    /// An upload from before this page was opened goes on.
+    Found {
+        /// Where it went on, 0 to 99.
+        percent: u8,
+    },
 }
 
 /// The whole list in one line.
@@ -205,12 +228,22 @@ impl Queue {
                 _ => None,
             },
             can_cancel: !item.phase.has_ended(),
-            can_retry: matches!(
-                item.phase,
-                Phase::Failed { again: true, .. }
-                    | Phase::Cancelled
-                    | Phase::Waiting { cause: Cause::Backoff, .. }
-            ),
+            can_retry: item.at_hand
+                && matches!(
+                    item.phase,
+                    Phase::Failed { again: true, .. }
+                        | Phase::Cancelled
+                        | Phase::Waiting { cause: Cause::Backoff, .. }
+                ),
+            can_pause: item.is_resumable()
+                && matches!(
+                    item.phase,
+                    Phase::Queued { .. }
+                        | Phase::Creating { .. }
+                        | Phase::Sending { .. }
+                        | Phase::Waiting { .. }
+                ),
+            can_resume: matches!(item.phase, Phase::Paused | Phase::Missing { .. }),
         })
     }
 
@@ -252,6 +285,7 @@ fn state(phase: &Phase, now_ms: u64) -> RowState {
             RowState::Waiting { seconds: seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)) }
         }
         Phase::Paused => RowState::Paused,
+        Phase::Missing { need } => RowState::Missing { need: *need },
         Phase::Done { .. } => RowState::Done,
         Phase::Failed { .. } => RowState::Failed,
         Phase::Cancelled => RowState::Cancelled,
@@ -273,6 +307,14 @@ fn hint(item: &Item, now_ms: u64) -> Option<Hint> {
     let since = |then_ms: u64| now_ms.saturating_sub(then_ms);
     if item.restarted_ms.is_some_and(|then_ms| since(then_ms) < RESTARTING_MS) {
         return Some(Hint::Restarting);
+    }
+    if item.replaced_ms.is_some_and(|then_ms| since(then_ms) < REPLACED_MS) {
+        return Some(Hint::Replaced);
+    }
+    if let Some((then_ms, percent)) = item.went_on
+        && since(then_ms) < FOUND_MS
+    {
+        return Some(Hint::Found { percent });
     }
     if !matches!(item.phase, Phase::Sending { .. }) {
         return None;

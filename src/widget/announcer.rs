@@ -55,6 +55,12 @@ impl Announcer {
                     why |= *failed > 0;
                     said.push(text::ended(*done, *failed));
                 }
+                Notice::Missing(_) => {
+                    let sentence = text::FOUND_WITHOUT_FILE.to_owned();
+                    if !said.contains(&sentence) {
+                        said.push(sentence);
+                    }
+                }
                 Notice::AllEnded { .. } | Notice::Done(_) => {}
             }
         }
@@ -117,6 +123,13 @@ mod tests {
         let last = [Notice::Failed(FileId(1)), Notice::AllEnded { done: 0, failed: 3 }];
         let said = announcer.say(5002, &last, &total(0, 0), failing);
         assert_eq!(said.unwrap(), "3 files not stored. a.txt: Too large.");
+    }
+
+    #[test]
+    fn uploads_found_without_their_files_are_one_sentence() {
+        let notices = [Notice::Missing(FileId(1)), Notice::Missing(FileId(2))];
+        let said = Announcer::default().say(5000, &notices, &total(0, 2), failing);
+        assert_eq!(said.unwrap(), text::FOUND_WITHOUT_FILE);
     }
 
     #[test]

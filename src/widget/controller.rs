@@ -38,6 +38,10 @@ pub(crate) struct Summary {
     pub(crate) total: TotalView,
     /// Rows in the list.
     pub(crate) listed: usize,
+    /// Whether a row can be held.
+    pub(crate) can_pause: bool,
+    /// Whether a row is held.
+    pub(crate) can_resume: bool,
     /// Whether a row can be stopped.
     pub(crate) can_cancel: bool,
     /// Whether a row can be tried again.
@@ -100,9 +104,11 @@ impl Controller {
     /// Carries out something that a person wants, and keeps the keyboard's place when that takes a button away.
     pub(crate) fn wish(&self, event: Event) {
         let (rows, place) = match &event {
-            Event::Remove(Scope::One(id)) | Event::Cancel(Scope::One(id)) | Event::Retry(Scope::One(id)) => {
-                ("[data-pl-row]", self.0.place(*id))
-            }
+            Event::Remove(Scope::One(id))
+            | Event::Cancel(Scope::One(id))
+            | Event::Retry(Scope::One(id))
+            | Event::Pause(Scope::One(id))
+            | Event::Resume(Scope::One(id)) => ("[data-pl-row]", self.0.place(*id)),
             _ => ("[data-pl-total]", 0),
         };
         self.0.deliver(event);
@@ -210,6 +216,8 @@ impl Shared {
         let mut counts_down = false;
         for row in rows {
             row.view.with_untracked(|view| {
+                summary.can_pause |= view.can_pause;
+                summary.can_resume |= view.state == RowState::Paused;
                 summary.can_cancel |= view.can_cancel;
                 summary.can_retry |= view.can_retry;
                 summary.can_clear |= view.state.has_ended();

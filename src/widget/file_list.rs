@@ -72,6 +72,24 @@ pub(crate) fn TotalLine(
                 <button
                     type="button"
                     class="pl-button"
+                    data-pl-action="pause-all"
+                    hidden=flag(|summary| !summary.can_pause)
+                    on:click=all(Event::Pause)
+                >
+                    {text::PAUSE_ALL}
+                </button>
+                <button
+                    type="button"
+                    class="pl-button"
+                    data-pl-action="resume-all"
+                    hidden=flag(|summary| !summary.can_resume)
+                    on:click=all(Event::Resume)
+                >
+                    {text::RESUME_ALL}
+                </button>
+                <button
+                    type="button"
+                    class="pl-button"
                     data-pl-action="cancel-all"
                     hidden=flag(|summary| !summary.can_cancel)
                     on:click=all(Event::Cancel)

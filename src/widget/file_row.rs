@@ -56,6 +56,14 @@ pub(crate) fn FileRow(
             controller.wish(if ended { Event::Remove(scope) } else { Event::Cancel(scope) });
         })
     };
+    let hold = {
+        let (view, controller) = (row.view.clone(), controller.clone());
+        press(move || {
+            let scope = Scope::One(id);
+            let held = view.with_untracked(|view| view.can_resume);
+            controller.wish(if held { Event::Resume(scope) } else { Event::Pause(scope) });
+        })
+    };
     let retry = press(move || controller.wish(Event::Retry(Scope::One(id))));
 
     view! {
@@ -112,6 +120,17 @@ pub(crate) fn FileRow(
                     >
                         {text::RETRY}
                     </button>
+                    // One button that holds and lets go on, for the same reason as the one below.
+                    <button
+                        type="button"
+                        class="pl-button"
+                        data-pl-action=text(|row| Some(hold_action(row).to_owned()))
+                        aria-label=text(|row| Some(text::of(hold_word(row), &row.name)))
+                        hidden=flag(|row| !row.can_pause && !row.can_resume)
+                        on:click=hold
+                    >
+                        {words(|row| hold_word(row).to_owned())}
+                    </button>
                     // One button that first stops and then removes: it never goes away under the finger or the focus.
                     <button
                         type="button"
@@ -138,7 +157,18 @@ fn level(row: &RowView) -> Level {
 }
 
 fn shows_percent(row: &RowView) -> bool {
-    !matches!(row.state, RowState::Rejected | RowState::Queued | RowState::Processing)
+    !matches!(
+        row.state,
+        RowState::Rejected | RowState::Queued | RowState::Processing | RowState::Missing { .. }
+    )
+}
+
+fn hold_action(row: &RowView) -> &'static str {
+    if row.can_resume { "resume" } else { "pause" }
+}
+
+fn hold_word(row: &RowView) -> &'static str {
+    if row.can_resume { text::resume(row) } else { text::PAUSE }
 }
 
 fn stop_action(row: &RowView) -> &'static str {
@@ -154,6 +184,8 @@ fn hint_word(hint: Hint) -> String {
         Hint::Buffered => "buffered",
         Hint::Stalled => "stalled",
         Hint::Restarting => "restarting",
+        Hint::Replaced => "replaced",
+        Hint::Found { .. } => "found",
     }
     .to_owned()
 }

@@ -3,7 +3,7 @@
 //! words. Must never know markup.
 
 use crate::{
-    engine::view::{Hint, RowState, RowView, TotalView, Witness},
+    engine::{event::Need, view::{Hint, RowState, RowView, TotalView, Witness}},
     wire::{ErrorBody, ErrorCode, Limits},
 };
 
@@ -31,6 +31,18 @@ pub(crate) const CLEAR: &str = "Clear finished";
 pub(crate) const CANCEL: &str = "Cancel";
 /// Takes one file off the list.
 pub(crate) const REMOVE: &str = "Remove";
+/// Holds everything that runs or waits.
+pub(crate) const PAUSE_ALL: &str = "Pause all";
+/// Lets everything that is held go on.
+pub(crate) const RESUME_ALL: &str = "Resume all";
+/// Holds one file.
+pub(crate) const PAUSE: &str = "Pause";
+/// Lets one file go on that is held.
+pub(crate) const RESUME: &str = "Resume";
+/// Opens the browser's dialog, for a file that was found again.
+pub(crate) const PICK_AGAIN: &str = "Choose again";
+/// Announced when an upload was found again that cannot go on by itself.
+pub(crate) const FOUND_WITHOUT_FILE: &str = "An unfinished upload was found again and needs its file";
 /// Tries one file again.
 pub(crate) const RETRY: &str = "Try again";
 /// Opens the line that says where the numbers come from.
@@ -64,14 +76,23 @@ pub(crate) fn status(row: &RowView) -> String {
     match row.state {
         RowState::Rejected => "Not uploaded".to_owned(),
         RowState::Queued => "Waiting for its turn".to_owned(),
+        RowState::Creating if row.sent > 0 => "Asking the server how much it has".to_owned(),
         RowState::Creating => "Starting".to_owned(),
         RowState::Sending => sending(row),
         RowState::Processing => "Received in full. The server is storing it".to_owned(),
         RowState::Waiting { seconds: Some(seconds) } => {
             format!("Trying again in {}", duration(u64::from(seconds)))
         }
-        RowState::Waiting { seconds: None } => "Offline. It goes on when the network is back".to_owned(),
+        RowState::Waiting { seconds: None } => {
+            "Waiting for the network. It goes on when it is back".to_owned()
+        }
         RowState::Paused => "Paused".to_owned(),
+        RowState::Missing { need: Need::Pick } => {
+            "Found again, not finished. Choose the same file again to go on".to_owned()
+        }
+        RowState::Missing { need: Need::Leave } => {
+            "Found again, not finished. Resume, and allow the file to be read".to_owned()
+        }
         RowState::Done => "Stored".to_owned(),
         RowState::Failed => "Failed".to_owned(),
         RowState::Cancelled => "Cancelled".to_owned(),
@@ -88,6 +109,14 @@ fn sending(row: &RowView) -> String {
     text
 }
 
+/// What goes on with a file that is held or missing.
+pub(crate) fn resume(row: &RowView) -> &'static str {
+    match row.state {
+        RowState::Missing { need: Need::Pick } => PICK_AGAIN,
+        _ => RESUME,
+    }
+}
+
 /// How far a file is, for the bar's spoken value.
 pub(crate) fn spoken(row: &RowView) -> String {
     match row.state {
@@ -99,6 +128,11 @@ pub(crate) fn spoken(row: &RowView) -> String {
 /// What a person should know while a file is under way; empty when there is nothing.
 pub(crate) fn hint(row: &RowView) -> String {
     let text = match row.hint {
+        Some(Hint::Found { percent: at }) => return format!("Found again: going on from {}.", percent(at)),
+        Some(Hint::Replaced) => "The connection stalled; trying again from what the server has.",
+        Some(Hint::Restarting) if row.percent > 0 => {
+            "The connection was lost; going on from what the server has kept."
+        }
         Some(Hint::Buffered) => {
             "Something on the way is holding the data back; the server has not received it yet."
         }
@@ -123,6 +157,9 @@ pub(crate) fn error(error: &ErrorBody) -> String {
         ErrorCode::Network => "The connection failed; no answer came from the server.",
         ErrorCode::BadAnswer => {
             "The answer was not one of an upload server. Whether it is stored is unknown."
+        }
+        ErrorCode::FileChanged => {
+            "This is not the file that the upload was begun with, or it has changed. It was not sent."
         }
         ErrorCode::TypeNotAccepted if error.detail.as_deref() == Some("folder") => {
             "This is a folder. Please choose the files in it."

@@ -133,6 +133,9 @@ codes! {
     Internal = "internal", true;
     /// The network failed; no answer came. Made by clients, never sent.
     Network = "network", true;
+    /// The file is not the one that the upload was begun with: it has changed on the disk, or another was picked.
+    /// Made by clients, never sent.
+    FileChanged = "file-changed", false;
     /// An answer came that is not of this protocol. Made by clients, never sent.
     BadAnswer = "bad-answer", false;
 }

@@ -9,19 +9,45 @@ use super::Limits;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// One `multipart/form-data` request for each file.
+    /// Files from the threshold on as [`Self::Resumable`], smaller ones as [`Self::Form`].
     #[default]
+    Auto,
+    /// One `multipart/form-data` request for each file. A broken connection sends it again from its first byte.
     Form,
+    /// Resumable Uploads for HTTP (the IETF's draft): a broken connection goes on at the byte the server has.
+    Resumable,
+    /// The same by tus 1.0, which many other servers speak.
+    Tus,
+}
+
+impl Protocol {
+    /// The word that is written in options, attributes and addresses.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "form" => Some(Self::Form),
+            "resumable" => Some(Self::Resumable),
+            "tus" => Some(Self::Tus),
+            _ => None,
+        }
+    }
 }
 
 /// Everything that can be set on a widget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Options {
-    /// URL that the files are posted to.
+    /// URL that forms are posted to.
     pub action: String,
-    /// How they are sent.
+    /// How files are sent.
     pub protocol: Protocol,
+    /// URL that creates resumable uploads.
+    pub resumable: String,
+    /// Length in bytes from which [`Protocol::Auto`] makes an upload resumable.
+    pub threshold: u64,
+    /// Most bytes of one file in one request of a resumable upload, where something on the way takes no larger ones;
+    /// `None` sends all that is left in one.
+    pub slice: Option<u64>,
     /// Name of the form field that carries the file.
     pub field: String,
     /// Whether several files may be picked.
@@ -49,6 +75,10 @@ pub struct Options {
 impl Options {
     /// The most uploads at one time.
     pub const MAX_CONCURRENCY: u8 = 4;
+
+    /// The distance of the server's checkpoints: of a file that is smaller, hardly ever a byte is safe on the disk
+    /// before the last has arrived, so there is nothing to go on from, and a form saves two round trips.
+    pub const THRESHOLD: u64 = 8 << 20;
 }
 
 impl Default for Options {
@@ -56,6 +86,9 @@ impl Default for Options {
         Self {
             action: "/upload".to_owned(),
             protocol: Protocol::default(),
+            resumable: "/files".to_owned(),
+            threshold: Self::THRESHOLD,
+            slice: None,
             field: "file".to_owned(),
             multiple: true,
             accept: String::new(),
@@ -81,5 +114,14 @@ mod tests {
         let json = serde_json::to_string(&options).unwrap();
         assert_eq!(serde_json::from_str::<Options>(&json).unwrap(), options);
         assert!(serde_json::from_str::<Options>(r#"{"protocol":"carrier pigeon"}"#).is_err());
+    }
+
+    #[test]
+    fn a_protocol_is_read_as_it_is_written() {
+        for protocol in [Protocol::Auto, Protocol::Form, Protocol::Resumable, Protocol::Tus] {
+            let written = serde_json::to_value(protocol).unwrap();
+            assert_eq!(Protocol::parse(written.as_str().unwrap()), Some(protocol));
+        }
+        assert_eq!(Protocol::parse("Form"), None);
     }
 }
