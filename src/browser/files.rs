@@ -1,7 +1,11 @@
 //! The files a person picked, under the numbers the queue knows them by. Must never read a byte of one.
 
-use std::cell::RefCell;
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
+use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use web_sys::{DataTransfer, File, FileList};
 
@@ -10,7 +14,7 @@ use crate::{
     wire::ProgressId,
 };
 
-use super::clock;
+use super::{clock, remember};
 
 /// A picked file and what was asked for when it was picked.
 #[derive(Clone)]
@@ -19,30 +23,57 @@ pub(super) struct Picked {
     pub(super) file: File,
     /// Whether the SHA-256 of what is stored is wanted.
     pub(super) digest: bool,
+    /// What its ends held when its upload was begun; `None` until that is known.
+    pub(super) sample: Rc<Cell<Option<f64>>>,
+    /// The handle that came with a drop, where a browser has such a thing.
+    pub(super) handle: Rc<RefCell<Option<JsValue>>>,
 }
 
 /// All files that may still be needed. A file's number is its place.
 #[derive(Default)]
 pub(super) struct Files(RefCell<Vec<Option<Picked>>>);
 
+impl Picked {
+    /// A file, and whether its digest is wanted.
+    pub(super) fn new(file: File, digest: bool) -> Self {
+        Self { file, digest, sample: Rc::default(), handle: Rc::default() }
+    }
+
+    /// What is known of it without reading it.
+    pub(super) fn meta(&self) -> FileMeta {
+        FileMeta {
+            name: self.file.name(),
+            path: relative_path(&self.file),
+            size: self.file.size() as u64,
+            modified_ms: Some(self.file.last_modified() as u64),
+            media_type: self.file.type_(),
+        }
+    }
+}
+
 impl Files {
     /// Takes a file in.
-    pub(super) fn take(&self, file: File, digest: bool) -> Candidate {
-        let meta = FileMeta {
-            name: file.name(),
-            path: relative_path(&file),
-            size: file.size() as u64,
-            modified_ms: Some(file.last_modified() as u64),
-            media_type: file.type_(),
-        };
-        self.keep(meta, Some(Picked { file, digest }))
+    pub(super) fn take(&self, picked: Picked) -> Candidate {
+        self.keep(picked.meta(), Some(picked), random_id())
+    }
+
+    /// Gives a number to a file that was begun before this page was opened, whether it is at hand or not.
+    pub(super) fn take_again(&self, meta: FileMeta, picked: Option<Picked>, id: ProgressId) -> Candidate {
+        self.keep(meta, picked, id)
+    }
+
+    /// Puts a file in the place of one that was not at hand.
+    pub(super) fn put(&self, id: FileId, picked: Picked) {
+        if let Some(place) = self.0.borrow_mut().get_mut(id.0 as usize) {
+            *place = Some(picked);
+        }
     }
 
     /// Gives a number to something that cannot be taken.
     pub(super) fn name_only(&self, name: String) -> Candidate {
         let meta =
             FileMeta { name, path: String::new(), size: 0, modified_ms: None, media_type: String::new() };
-        self.keep(meta, None)
+        self.keep(meta, None, random_id())
     }
 
     /// The file with this number.
@@ -57,12 +88,16 @@ impl Files {
         }
     }
 
-    fn keep(&self, meta: FileMeta, picked: Option<Picked>) -> Candidate {
+    fn keep(&self, meta: FileMeta, picked: Option<Picked>, progress_id: ProgressId) -> Candidate {
         let mut places = self.0.borrow_mut();
         let id = FileId(places.len() as u32);
         places.push(picked);
-        Candidate { id, progress_id: ProgressId::from_bits(clock::random()), meta }
+        Candidate { id, progress_id, meta }
     }
+}
+
+fn random_id() -> ProgressId {
+    ProgressId::from_bits(clock::random())
 }
 
 /// What was dropped or pasted: files, and the names of folders.
@@ -70,6 +105,8 @@ impl Files {
 pub(super) struct Dropped {
     /// The files.
     pub(super) files: Vec<File>,
+    /// For each of the first files, the promise of its handle, if the browser makes one.
+    pub(super) handles: Vec<Option<Promise>>,
     /// Folders, which a list of files shows as bogus files of a few bytes.
     pub(super) folders: Vec<String>,
 }
@@ -90,6 +127,7 @@ pub(super) fn dropped(data: &DataTransfer) -> Dropped {
             found.folders.push(folder.name());
         } else if let Ok(Some(file)) = item.get_as_file() {
             found.files.push(file);
+            found.handles.push(remember::call(&item, "getAsFileSystemHandle", &[]));
         }
     }
     if found.files.is_empty() && found.folders.is_empty() {

@@ -6,12 +6,17 @@ use std::str::FromStr;
 use js_sys::{Array, JSON, Reflect};
 use wasm_bindgen::JsValue;
 
-use crate::wire::{ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState, Receipt};
+use crate::wire::{ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState, Protocol, Receipt};
 
 /// The first stored file of an answer to a form.
 pub(super) fn first_receipt(text: &str) -> Option<Receipt> {
     let files = field(&JSON::parse(text).ok()?, "files");
     receipt(&list(&files)?.get(0))
+}
+
+/// The receipt in the answer that ends a resumable upload: as for a form, or alone.
+pub(super) fn receipt_of(text: &str) -> Option<Receipt> {
+    first_receipt(text).or_else(|| receipt(&JSON::parse(text).ok()?))
 }
 
 /// The frames of an answer to a progress poll. One that cannot be read is left out: it means "not yet".
@@ -42,7 +47,12 @@ fn options(value: &JsValue) -> Options {
     let limits = field(value, "limits");
     Options {
         action: string(value, "action").unwrap_or(default.action),
-        protocol: default.protocol,
+        protocol: string(value, "protocol")
+            .and_then(|word| Protocol::parse(&word))
+            .unwrap_or(default.protocol),
+        resumable: string(value, "resumable").unwrap_or(default.resumable),
+        threshold: number(value, "threshold").unwrap_or(default.threshold),
+        slice: number(value, "slice"),
         field: string(value, "field").unwrap_or(default.field),
         multiple: truth(value, "multiple").unwrap_or(default.multiple),
         accept: string(value, "accept").unwrap_or(default.accept),

@@ -5,6 +5,9 @@ mod clock;
 mod files;
 mod focus;
 mod json;
+mod remember;
+mod resume;
+mod sample;
 mod xhr;
 
 use std::{
@@ -16,20 +19,23 @@ use gloo_events::{EventListener, EventListenerOptions};
 use gloo_timers::callback::{Interval, Timeout};
 use send_wrapper::SendWrapper;
 use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    ClipboardEvent, DataTransfer, DragEvent, EventTarget, FormData, HtmlFormElement, HtmlInputElement, Node,
-    window,
+    Blob, ClipboardEvent, DataTransfer, DragEvent, EventTarget, FormData, HtmlFormElement, HtmlInputElement,
+    Node, window,
 };
 
 use crate::{
     engine::{
         command::{self, Command, Timer},
-        event::{Event, FileId, RequestId},
+        event::{Event, FileId, Need, RequestId},
     },
-    wire::{ErrorBody, ErrorCode, Options, ProgressId, Receipt, UploadId, headers},
+    wire::{ErrorBody, ErrorCode, Options, ProgressId, Protocol, Receipt, UploadId, headers},
 };
 
 use files::{Dropped, Files, Picked};
+use remember::Record;
+use resume::Range;
 use xhr::{Outcome, Request, Sent};
 
 /// Carries out the commands of one queue. Dropping it aborts its requests, clears its timers and removes its
@@ -42,11 +48,17 @@ impl Runtime {
         Self(SendWrapper::new(Rc::new(Inner {
             deliver: Box::new(deliver),
             action: options.action.clone(),
+            protocol: options.protocol,
+            resumable: options.resumable.clone(),
             field: options.field.clone(),
             progress: options.progress.clone(),
             form: RefCell::new(None),
             files: Files::default(),
             uploads: RefCell::default(),
+            unsent: RefCell::default(),
+            discards: RefCell::default(),
+            remembered: RefCell::default(),
+            missing: RefCell::default(),
             polls: RefCell::default(),
             timers: RefCell::default(),
             listeners: RefCell::default(),
@@ -70,6 +82,7 @@ impl Runtime {
         self.0.form.replace(Some(form.clone()));
         self.0.listeners.replace(page_listeners(&self.0));
         self.picked();
+        self.0.look_for_unfinished();
     }
 
     /// Takes what the form's file input holds, and empties it so that the same file can be picked again.
@@ -77,7 +90,7 @@ impl Runtime {
         let Some(input) = self.0.input() else { return };
         let files = input.files().map(|list| files::each(&list)).unwrap_or_default();
         input.set_value("");
-        self.0.add(Dropped { files, folders: Vec::new() });
+        self.0.add(Dropped { files, ..Dropped::default() });
     }
 
     /// Something is dragged over the drop zone: whether it is files, which may then be dropped.
@@ -123,9 +136,21 @@ impl command::Runtime for Runtime {
             Command::SendForm { file, request, progress_id, attempt } => {
                 inner.send_form(file, request, &progress_id, attempt);
             }
+            Command::Create { file, request, progress_id } => inner.create(file, request, &progress_id),
+            Command::AskOffset { file, request, url, progress_id } => {
+                inner.ask_offset(file, request, progress_id, &url);
+            }
+            Command::SendRange { file, request, url, progress_id, attempt, offset, end } => {
+                inner.send_range(Range { file, request, url, progress_id, attempt, offset, end });
+            }
+            Command::Discard { url } => inner.discard(url),
+            Command::Remember { file, progress_id, url } => inner.remember(file, progress_id, url),
+            Command::Unremember { file, progress_id } => inner.unremember(file, progress_id),
+            Command::FetchFile { file, need } => inner.fetch_file(file, need),
             Command::Abort { file, request } => {
                 let given_up = take(&mut inner.uploads.borrow_mut(), &request);
                 drop(given_up);
+                take(&mut inner.unsent.borrow_mut(), &request);
                 (inner.deliver)(Event::Aborted { file, request });
             }
             Command::Poll { poll, ids } => inner.poll(poll, &ids),
@@ -212,9 +237,19 @@ struct Inner {
     action: String,
     field: String,
     progress: String,
+    protocol: Protocol,
+    resumable: String,
     form: RefCell<Option<HtmlFormElement>>,
     files: Files,
     uploads: Keyed<RequestId, Request>,
+    /// Requests that are about to be sent, once their file is known to be the same.
+    unsent: Keyed<RequestId, ()>,
+    /// Deletions that nobody waits for.
+    discards: Keyed<String, Request>,
+    /// Uploads that are worth remembering, and their locks once they are held.
+    remembered: Keyed<ProgressId, Option<remember::Lock>>,
+    /// Uploads whose files are not at hand.
+    missing: Keyed<FileId, Record>,
     polls: Keyed<RequestId, Request>,
     timers: Keyed<Timer, Timeout>,
     listeners: RefCell<Vec<EventListener>>,
@@ -228,15 +263,7 @@ impl Inner {
             let error = ErrorBody::new(ErrorCode::Network, "");
             return (self.deliver)(Event::Failed { file, request, error, status: 0, retry_after_ms: None });
         };
-        let inner = Rc::downgrade(self);
-        upload.on_sent(size, move |sent| {
-            if let Some(inner) = inner.upgrade() {
-                (inner.deliver)(match sent {
-                    Sent::File(loaded) => Event::Sent { file, request, loaded },
-                    Sent::Unknowable => Event::SentUnknowable { file, request },
-                });
-            }
-        });
+        self.report_sent(&mut upload, file, request, 0, size);
         let inner = Rc::downgrade(self);
         upload.on_end(move |outcome| {
             if let Some(inner) = inner.upgrade() {
@@ -249,9 +276,53 @@ impl Inner {
         self.uploads.borrow_mut().push((request, upload));
     }
 
+    /// Reports what is handed over of a body that carries so many bytes of a file from an offset on.
+    fn report_sent(
+        self: &Rc<Self>,
+        upload: &mut Request,
+        file: FileId,
+        request: RequestId,
+        offset: u64,
+        size: u64,
+    ) {
+        let inner = Rc::downgrade(self);
+        upload.on_sent(size, move |sent| {
+            if let Some(inner) = inner.upgrade() {
+                (inner.deliver)(match sent {
+                    Sent::File(loaded) => Event::Sent { file, request, loaded: offset + loaded },
+                    Sent::Unknowable => Event::SentUnknowable { file, request },
+                });
+            }
+        });
+    }
+
+    /// Sends a request of a resumable upload and reports what its end means.
+    fn dispatch(
+        self: &Rc<Self>,
+        mut upload: Request,
+        request: RequestId,
+        body: Option<&Blob>,
+        meaning: impl FnOnce(&Inner, Outcome) -> Event + 'static,
+    ) {
+        let inner = Rc::downgrade(self);
+        upload.on_end(move |outcome| {
+            if let Some(inner) = inner.upgrade() {
+                let ended = take(&mut inner.uploads.borrow_mut(), &request);
+                let event = meaning(&inner, outcome);
+                drop(ended);
+                (inner.deliver)(event);
+            }
+        });
+        match body {
+            Some(body) => upload.send_blob(body),
+            None => upload.send(None),
+        }
+        self.uploads.borrow_mut().push((request, upload));
+    }
+
     /// Everything for one upload but the send. `None` when the file is gone or the browser refuses the URL.
     fn prepare(&self, file: FileId, id: &ProgressId, attempt: u32) -> Option<(Request, FormData, u64)> {
-        let Picked { file, digest } = self.files.find(file)?;
+        let Picked { file, digest, .. } = self.files.find(file)?;
         let size = file.size() as u64;
         let form = FormData::new().ok()?;
         if digest {
@@ -311,9 +382,23 @@ impl Inner {
         timers.push((timer, timeout));
     }
 
-    fn add(&self, dropped: Dropped) {
+    fn add(self: &Rc<Self>, dropped: Dropped) {
         let digest = self.wants_digest();
-        let taken: Vec<_> = dropped.files.into_iter().map(|file| self.files.take(file, digest)).collect();
+        let mut handles = dropped.handles.into_iter();
+        let mut taken = Vec::new();
+        for file in dropped.files {
+            let picked = Picked::new(file, digest);
+            if let Some(promise) = handles.next().flatten() {
+                let handle = Rc::clone(&picked.handle);
+                spawn_local(async move {
+                    handle.replace(JsFuture::from(promise).await.ok());
+                });
+            }
+            match self.missing_like(&picked) {
+                Some(file) => self.picked_again(file, picked),
+                None => taken.push(self.files.take(picked)),
+            }
+        }
         if !taken.is_empty() {
             (self.deliver)(Event::Added(taken));
         }
@@ -326,7 +411,7 @@ impl Inner {
     }
 
     /// Takes what an event carries, all of it before the event is over.
-    fn add_from(&self, event: &web_sys::Event, data: Option<DataTransfer>) {
+    fn add_from(self: &Rc<Self>, event: &web_sys::Event, data: Option<DataTransfer>) {
         let dropped = data.map(|data| files::dropped(&data)).unwrap_or_default();
         if !dropped.files.is_empty() || !dropped.folders.is_empty() {
             event.prevent_default();
@@ -346,6 +431,222 @@ impl Inner {
         let form = self.form.borrow();
         form.as_ref()?.query_selector(selector).ok()??.dyn_into().ok()
     }
+}
+
+// --- Uploads from before this page was opened ---
+
+impl Inner {
+    /// Finds the unfinished uploads that no other page works on, now and when such a page closes.
+    fn look_for_unfinished(self: &Rc<Self>) {
+        if self.protocol == Protocol::Form {
+            return;
+        }
+        let inner = Rc::downgrade(self);
+        spawn_local(async move {
+            for record in remember::all().await {
+                let Some(inner) = inner.upgrade().filter(|inner| inner.resumable == record.endpoint) else {
+                    continue;
+                };
+                spawn_local(take_over(Rc::downgrade(&inner), record.id));
+            }
+        });
+    }
+
+    fn remember(self: &Rc<Self>, file: FileId, id: ProgressId, url: String) {
+        let Some(picked) = self.files.find(file) else { return };
+        self.remembered.borrow_mut().push((id.clone(), None));
+        let record = Record {
+            id,
+            endpoint: self.resumable.clone(),
+            url,
+            meta: picked.meta(),
+            digest: picked.digest,
+            sample: None,
+            file: Some(picked.file.clone()),
+            handle: None,
+        };
+        let inner = Rc::downgrade(self);
+        spawn_local(async move {
+            let lock = remember::lock(&record.id).await;
+            if !keep_lock(&inner, &record.id, lock) {
+                return;
+            }
+            let sample = sample::of(&picked.file).await;
+            let handle = picked.handle.borrow().clone();
+            let record = Record { sample, handle, ..record };
+            remember::write(&record).await;
+            // It may have ended meanwhile.
+            let wanted = inner.upgrade().is_some_and(|inner| {
+                inner.remembered.borrow().iter().any(|(remembered, _)| *remembered == record.id)
+            });
+            if !wanted && inner.upgrade().is_some() {
+                remember::strike(&record.id).await;
+            }
+        });
+    }
+
+    fn unremember(self: &Rc<Self>, file: FileId, id: ProgressId) {
+        take(&mut self.missing.borrow_mut(), &file);
+        let lock = take(&mut self.remembered.borrow_mut(), &id);
+        spawn_local(async move {
+            remember::strike(&id).await;
+            // Only now: whoever waits for it must find no record any more.
+            drop(lock);
+        });
+    }
+
+    /// The missing file that this one is, or is now: first by all that is known without reading, then by name.
+    fn missing_like(&self, picked: &Picked) -> Option<FileId> {
+        let meta = picked.meta();
+        let missing = self.missing.borrow();
+        let same = missing.iter().find(|(_, record)| {
+            record.meta.name == meta.name
+                && record.meta.size == meta.size
+                && record.meta.modified_ms == meta.modified_ms
+        });
+        let named = || missing.iter().find(|(_, record)| record.meta.name == meta.name);
+        same.or_else(named).map(|(file, _)| *file)
+    }
+
+    /// A file was picked that may be a missing one.
+    fn picked_again(self: &Rc<Self>, file: FileId, picked: Picked) {
+        let Some(record) = take(&mut self.missing.borrow_mut(), &file) else { return };
+        let inner = Rc::downgrade(self);
+        spawn_local(async move {
+            let same = is_same(&record, &picked).await;
+            let Some(inner) = inner.upgrade() else { return };
+            inner.files.put(file, picked.clone());
+            if same {
+                (inner.deliver)(Event::AtHand { file });
+                // The next page need not ask again.
+                let handle = picked.handle.borrow().clone();
+                remember::write(&Record { file: Some(picked.file), handle, ..record }).await;
+            } else {
+                (inner.deliver)(Event::Changed { file, meta: picked.meta() });
+            }
+        });
+    }
+
+    fn fetch_file(self: &Rc<Self>, file: FileId, need: Need) {
+        let record = self
+            .missing
+            .borrow()
+            .iter()
+            .find(|(missing, _)| *missing == file)
+            .map(|(_, record)| record.clone());
+        let handle = record.and_then(|record| record.handle.map(|handle| (handle, record.digest)));
+        match handle.filter(|_| need == Need::Leave) {
+            Some((handle, digest)) => {
+                let inner = Rc::downgrade(self);
+                spawn_local(async move {
+                    // A refusal leaves everything as it is: the person may press the button again.
+                    if let Ok(Some(opened)) = remember::open(&handle, true).await
+                        && let Some(inner) = inner.upgrade()
+                    {
+                        let picked = Picked::new(opened, digest);
+                        picked.handle.replace(Some(handle));
+                        inner.picked_again(file, picked);
+                    }
+                });
+            }
+            None => {
+                if let Some(input) = self.input() {
+                    input.click();
+                }
+            }
+        }
+    }
+}
+
+/// Waits until nobody else works on an upload and, if it is still unfinished then, hands it to the queue.
+async fn take_over(inner: Weak<Inner>, id: ProgressId) {
+    // A page that has forgotten it, or begun it, holds the lock already.
+    let mine = |inner: &Inner| inner.remembered.borrow().iter().any(|(remembered, _)| *remembered == id);
+    match inner.upgrade() {
+        Some(inner) if !mine(&inner) => inner.remembered.borrow_mut().push((id.clone(), None)),
+        _ => return,
+    }
+    let lock = remember::lock(&id).await;
+    if !keep_lock(&inner, &id, lock) {
+        return;
+    }
+    let Some(record) = remember::read(&id).await else {
+        if let Some(inner) = inner.upgrade() {
+            let lock = take(&mut inner.remembered.borrow_mut(), &id);
+            drop(lock);
+        }
+        return;
+    };
+    let (found, need) = at_hand(&record).await;
+    let Some(inner) = inner.upgrade() else { return };
+    let same = match &found {
+        Some(picked) => is_same(&record, picked).await,
+        None => true,
+    };
+    let at_hand = found.clone().filter(|_| same);
+    if let Some(picked) = &at_hand {
+        picked.sample.set(record.sample);
+    }
+    let candidate = inner.files.take_again(record.meta.clone(), at_hand, id);
+    let file = candidate.id;
+    let need = if same { need } else { Some(Need::Pick) };
+    if need.is_some() && same {
+        inner.missing.borrow_mut().push((file, record.clone()));
+    }
+    (inner.deliver)(Event::Found { candidate, url: record.url, need });
+    if let Some(picked) = found.filter(|_| !same) {
+        let meta = picked.meta();
+        inner.files.put(file, picked);
+        (inner.deliver)(Event::Changed { file, meta });
+    }
+}
+
+/// The file of a record as far as the browser gives it without asking anybody, and what it takes otherwise.
+async fn at_hand(record: &Record) -> (Option<Picked>, Option<Need>) {
+    if let Some(file) = &record.file {
+        return (Some(Picked::new(file.clone(), record.digest)), None);
+    }
+    let Some(handle) = &record.handle else { return (None, Some(Need::Pick)) };
+    match remember::open(handle, false).await {
+        Ok(Some(file)) => {
+            let picked = Picked::new(file, record.digest);
+            picked.handle.replace(Some(handle.clone()));
+            (Some(picked), None)
+        }
+        Ok(None) => (None, Some(Need::Pick)),
+        Err(remember::NeedsLeave) => (None, Some(Need::Leave)),
+    }
+}
+
+/// Whether this is the file that the upload was begun with: by name, length and time, and by what its ends hold.
+async fn is_same(record: &Record, picked: &Picked) -> bool {
+    let meta = picked.meta();
+    let alike = meta.name == record.meta.name
+        && meta.size == record.meta.size
+        && meta.modified_ms == record.meta.modified_ms;
+    if !alike {
+        return false;
+    }
+    let sample = sample::of(&picked.file).await;
+    picked.sample.set(sample);
+    sample.is_some() && record.sample.is_none_or(|known| Some(known) == sample)
+}
+
+/// Keeps a lock as long as the upload is worth it. `false` when it is not any more.
+fn keep_lock(inner: &Weak<Inner>, id: &ProgressId, lock: remember::Lock) -> bool {
+    let Some(inner) = inner.upgrade() else { return false };
+    let mut remembered = inner.remembered.borrow_mut();
+    match remembered.iter_mut().find(|(remembered, _)| remembered == id) {
+        Some((_, place)) => {
+            *place = Some(lock);
+            true
+        }
+        None => false,
+    }
+}
+
+fn failed(file: FileId, request: RequestId, code: ErrorCode, status: u16) -> Event {
+    Event::Failed { file, request, error: ErrorBody::new(code, ""), status, retry_after_ms: None }
 }
 
 /// How the end of a request is reported.

@@ -11,7 +11,7 @@ use std::{
 use gloo_events::EventListener;
 use gloo_timers::callback::Timeout;
 use wasm_bindgen::JsCast;
-use web_sys::{EventTarget, FormData, ProgressEvent, XmlHttpRequest};
+use web_sys::{Blob, EventTarget, FormData, ProgressEvent, XmlHttpRequest};
 
 use super::clock;
 
@@ -33,6 +33,7 @@ pub(super) enum Outcome {
 
 /// An HTTP answer.
 pub(super) struct Answer {
+    xhr: XmlHttpRequest,
     /// Its status, 100 to 599.
     pub(super) status: u16,
     /// Its body.
@@ -45,6 +46,16 @@ impl Answer {
     /// Whether it says that the request succeeded.
     pub(super) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// One of its headers.
+    pub(super) fn header(&self, name: &str) -> Option<String> {
+        self.xhr.get_response_header(name).ok().flatten()
+    }
+
+    /// The URL it came from, redirects followed.
+    pub(super) fn url(&self) -> String {
+        self.xhr.response_url()
     }
 }
 
@@ -134,6 +145,11 @@ impl Request {
         let _ = self.xhr.send_with_opt_form_data(Some(form));
     }
 
+    /// Sends a part of a file, as it is.
+    pub(super) fn send_blob(&self, blob: &Blob) {
+        let _ = self.xhr.send_with_opt_blob(Some(blob));
+    }
+
     /// Sends a text, or nothing.
     pub(super) fn send(&self, body: Option<&str>) {
         let _ = self.xhr.send_with_opt_str(body);
@@ -196,6 +212,7 @@ fn answer(xhr: &XmlHttpRequest) -> Option<Answer> {
     let status = xhr.status().ok().filter(|status| *status != 0)?;
     let retry_after = xhr.get_response_header("Retry-After").ok().flatten();
     Some(Answer {
+        xhr: xhr.clone(),
         status,
         body: xhr.response_text().ok().flatten().unwrap_or_default(),
         retry_after_ms: retry_after.and_then(|text| retry_after_ms(&text)),

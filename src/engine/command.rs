@@ -36,6 +36,8 @@ pub enum Command {
         request: RequestId,
         /// The upload's address, as the server told it.
         url: String,
+        /// The id that the server was told.
+        progress_id: ProgressId,
     },
     /// Append these bytes of the file to its upload. `end` is the file's length for the last of them: the upload is
     /// then to be completed.

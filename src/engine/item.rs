@@ -124,7 +124,7 @@ pub(super) struct Upload {
     /// What the server said it holds, as long as that is certain: from its word until bytes are sent after it. Bytes
     /// are sent from here and from nowhere else.
     pub(super) confirmed: Option<u64>,
-    /// The most it ever said.
+    /// What it last said.
     pub(super) reached: u64,
 }
 
@@ -140,6 +140,9 @@ pub(super) struct Item {
     pub(super) attempt: u32,
     /// Failed tries since a person last asked for one.
     pub(super) tries: u8,
+    /// The most that a server ever confirmed of it: only more than this makes failed tries forgotten, so that a server
+    /// which loses what it had cannot be fed for ever.
+    pub(super) best: u64,
     /// How often what is displayed went back.
     pub(super) restarts: u32,
     /// When it last did.
@@ -236,6 +239,7 @@ impl Item {
             way,
             attempt: 0,
             tries: 0,
+            best: 0,
             restarts: 0,
             restarted_ms: None,
             at_hand: true,

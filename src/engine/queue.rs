@@ -536,7 +536,13 @@ impl Queue {
     }
 
     /// After a try that is known not to have stored the file: wait for the next one, or fail for good.
-    pub(super) fn settle(&mut self, at: usize, error: ErrorBody, retry_after_ms: Option<u64>, turn: &mut Turn) {
+    pub(super) fn settle(
+        &mut self,
+        at: usize,
+        error: ErrorBody,
+        retry_after_ms: Option<u64>,
+        turn: &mut Turn,
+    ) {
         let tries = self.items[at].tries;
         let phase = if !error.retryable || tries > self.options.retries {
             let again = retry::may_be_asked(&error);

@@ -65,7 +65,8 @@ impl Queue {
             }
             Some(Upload { url, .. }) => {
                 let url = url.clone();
-                turn.out.push(Command::AskOffset { file, request, url });
+                let progress_id = item.progress_id.clone();
+                turn.out.push(Command::AskOffset { file, request, url, progress_id });
             }
             None => {
                 if item.tally.sent > 0 || item.tally.received > 0 {
@@ -151,10 +152,10 @@ impl Queue {
             let error = ErrorBody::new(ErrorCode::OffsetMismatch, "");
             return self.cut(at, error, 0, None, turn);
         }
-        let further = offset > upload.reached;
         upload.confirmed = Some(offset);
         upload.reached = offset;
-        if further {
+        if offset > item.best {
+            item.best = offset;
             item.tries = 0;
         }
         if offset < item.basis().max(item.tally.received) {
@@ -198,8 +199,7 @@ impl Queue {
         }
         item.meter.sample(turn.now, item.tally.received);
         let whole = item.tally.received == size && size > 0 && item.tally.loaded == size;
-        if (frame.state == ProgressState::Processing || whole)
-            && matches!(item.phase, Phase::Sending { .. })
+        if (frame.state == ProgressState::Processing || whole) && matches!(item.phase, Phase::Sending { .. })
         {
             self.processing(at, turn);
         }
@@ -278,13 +278,7 @@ impl Queue {
 
     // --- Found again ---
 
-    pub(super) fn found(
-        &mut self,
-        candidate: Candidate,
-        url: String,
-        need: Option<Need>,
-        turn: &mut Turn,
-    ) {
+    pub(super) fn found(&mut self, candidate: Candidate, url: String, need: Option<Need>, turn: &mut Turn) {
         if self.find(candidate.id).is_some() {
             return;
         }
@@ -325,6 +319,7 @@ impl Queue {
             item.at_hand = true;
             item.found = false;
             item.meta = meta;
+            item.best = 0;
             let error = ErrorBody::new(ErrorCode::FileChanged, "");
             self.enter(at, Phase::Failed { error, again: true }, turn);
         }

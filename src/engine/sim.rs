@@ -453,7 +453,7 @@ impl Sim {
                 self.take_off(file, request);
                 self.create(file, request);
             }
-            Command::AskOffset { file, request, url } => {
+            Command::AskOffset { file, request, url, .. } => {
                 self.take_off(file, request);
                 self.ask_offset(file, request, &url);
             }
@@ -658,6 +658,8 @@ impl Sim {
         if self.fails(file, request, fate, 30) {
             return;
         }
+        // From now on the id speaks of this upload.
+        self.server.remove(&self.files[&file].progress_id);
         let url = format!("/files/{}", self.next_remote);
         self.next_remote += 1;
         let remote = Remote { file: Some(file), ..Remote::default() };
@@ -732,8 +734,10 @@ impl Sim {
         let Some(remote) = self.remotes.get_mut(url) else { return };
         if let Some(completed) = completion {
             // The last request repeated: the stored answer, once there is one.
-            return self
-                .post(completed.max(now) - now + 20, Post::Event(Event::Accepted { file, request, receipt }));
+            return self.post(
+                completed.max(now) - now + 20,
+                Post::Event(Event::Accepted { file, request, receipt }),
+            );
         }
         if remote.holds(now).0 != range.start {
             return self.post(20, failed(ErrorCode::OffsetMismatch, 409, None));

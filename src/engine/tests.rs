@@ -590,8 +590,7 @@ fn slowly_on_the_way_and_quickly_at_the_tail() {
 
 #[test]
 fn one_poll_asks_about_all() {
-    let mut sim =
-        Sim::new(Options { concurrency: 4, ..forms() }, &[Fate::Held], &[PollFate::Answered(20)]);
+    let mut sim = Sim::new(Options { concurrency: 4, ..forms() }, &[Fate::Held], &[PollFate::Answered(20)]);
     sim.add(&[MB; 6]);
     sim.pass(5_000);
     let most = sim.log.iter().filter_map(|(_, command)| match command {

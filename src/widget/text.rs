@@ -3,7 +3,10 @@
 //! words. Must never know markup.
 
 use crate::{
-    engine::{event::Need, view::{Hint, RowState, RowView, TotalView, Witness}},
+    engine::{
+        event::Need,
+        view::{Hint, RowState, RowView, TotalView, Witness},
+    },
     wire::{ErrorBody, ErrorCode, Limits},
 };
 

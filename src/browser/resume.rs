@@ -1,0 +1,269 @@
+//! The requests of resumable uploads, in two dialects: Resumable Uploads for HTTP (the IETF's draft) and tus 1.0. Same
+//! requests, other headers. Must never decide when one is sent or what follows from its answer, and never read a byte
+//! of a file but the two samples that tell whether it is still the same.
+//!
+//! `Upload-Draft-Interop-Version` is not sent: it asks for interim answers, which no browser shows to a page.
+
+use std::rc::Rc;
+
+use wasm_bindgen_futures::spawn_local;
+use web_sys::Url;
+
+use crate::{
+    engine::event::{Event, FileId, RequestId},
+    wire::{ErrorCode, ProgressId, Protocol, Receipt, UploadId, headers},
+};
+
+use super::{
+    Inner, ending, failed,
+    files::Picked,
+    json, sample, take,
+    xhr::{Answer, Outcome, Request},
+};
+
+/// A part of a file on its way to its upload.
+#[derive(Clone)]
+pub(super) struct Range {
+    pub(super) file: FileId,
+    pub(super) request: RequestId,
+    pub(super) url: String,
+    pub(super) progress_id: ProgressId,
+    pub(super) attempt: u32,
+    pub(super) offset: u64,
+    pub(super) end: u64,
+}
+
+impl Inner {
+    /// Creates an upload without content: whatever breaks later, its address is known.
+    pub(super) fn create(self: &Rc<Self>, file: FileId, request: RequestId, id: &ProgressId) {
+        let picked = self.files.find(file);
+        let opened = picked.as_ref().and_then(|_| self.open("POST", &self.resumable));
+        let (Some(picked), Some(upload)) = (picked, opened) else { return self.unsent(file, request) };
+        upload.header(headers::UPLOAD_LENGTH, &(picked.file.size() as u64).to_string());
+        if self.is_tus() {
+            upload.header(headers::UPLOAD_METADATA, &metadata(&picked));
+        } else {
+            upload.header(headers::UPLOAD_COMPLETE, "?0");
+            upload.header("Content-Disposition", &disposition(&picked.file.name()));
+            if picked.digest {
+                upload.header(headers::WANT_REPR_DIGEST, "sha-256=10");
+            }
+            let kind = picked.file.type_();
+            upload.header("Content-Type", if kind.is_empty() { "application/octet-stream" } else { &kind });
+        }
+        self.name(&upload, id);
+        self.take_sample(&picked);
+        self.dispatch(upload, request, None, move |_, outcome| match outcome {
+            Outcome::Answered(answer) if answer.is_success() => match answer.location() {
+                Some(url) => Event::Created { file, request, url },
+                None => failed(file, request, ErrorCode::BadAnswer, answer.status),
+            },
+            outcome => ending(file, request, outcome),
+        });
+    }
+
+    /// Asks how much the server has.
+    pub(super) fn ask_offset(self: &Rc<Self>, file: FileId, request: RequestId, id: ProgressId, url: &str) {
+        let Some(question) = self.open("HEAD", url) else { return self.unsent(file, request) };
+        let url = url.to_owned();
+        self.dispatch(question, request, None, move |inner, outcome| match outcome {
+            Outcome::Answered(answer) if answer.is_success() => {
+                let Some(offset) = answer.number(headers::UPLOAD_OFFSET) else {
+                    return failed(file, request, ErrorCode::BadAnswer, answer.status);
+                };
+                // tus knows no other end than the last byte, and RUFH none without its own word for it.
+                let complete = !inner.is_tus() && answer.says_complete();
+                match inner.files.find(file) {
+                    Some(picked) if inner.is_tus() && offset == picked.file.size() as u64 => {
+                        Event::Accepted { file, request, receipt: receipt(&picked, &url, &id) }
+                    }
+                    _ => Event::Offset { file, request, offset, complete },
+                }
+            }
+            outcome => ending(file, request, outcome),
+        });
+    }
+
+    /// Sends a part of a file, if it still is the file whose beginning the server has.
+    pub(super) fn send_range(self: &Rc<Self>, range: Range) {
+        let Some(picked) = self.files.find(range.file) else {
+            return self.unsent(range.file, range.request);
+        };
+        let Some(known) = picked.sample.get().filter(|_| range.offset > 0) else {
+            return self.send_slice(range, &picked);
+        };
+        self.unsent.borrow_mut().push((range.request, ()));
+        let inner = Rc::downgrade(self);
+        spawn_local(async move {
+            let same = sample::of(&picked.file).await == Some(known);
+            let Some(inner) = inner.upgrade() else { return };
+            let wanted = take(&mut inner.unsent.borrow_mut(), &range.request).is_some();
+            if wanted && same {
+                inner.send_slice(range, &picked);
+            } else if wanted {
+                (inner.deliver)(failed(range.file, range.request, ErrorCode::FileChanged, 0));
+            }
+        });
+    }
+
+    fn send_slice(self: &Rc<Self>, range: Range, picked: &Picked) {
+        let Range { file, request, url, progress_id, attempt, offset, end } = range;
+        let slice = picked.file.slice_with_f64_and_f64(offset as f64, end as f64).ok();
+        let opened = slice.as_ref().and_then(|_| self.open("PATCH", &url));
+        let (Some(slice), Some(mut upload)) = (slice, opened) else { return self.unsent(file, request) };
+        let last = end == picked.file.size() as u64;
+        upload.header(headers::UPLOAD_OFFSET, &offset.to_string());
+        if self.is_tus() {
+            upload.header("Content-Type", "application/offset+octet-stream");
+        } else {
+            upload.header("Content-Type", "application/partial-upload");
+            upload.header(headers::UPLOAD_COMPLETE, if last { "?1" } else { "?0" });
+        }
+        self.name(&upload, &progress_id);
+        if !self.progress.is_empty() {
+            upload.header(headers::ATTEMPT, &attempt.to_string());
+        }
+        self.report_sent(&mut upload, file, request, offset, end - offset);
+        let picked = picked.clone();
+        self.dispatch(upload, request, Some(&slice), move |inner, outcome| match outcome {
+            Outcome::Answered(answer) if answer.is_success() => {
+                let told = answer.number(headers::UPLOAD_OFFSET);
+                let size = picked.file.size() as u64;
+                let complete =
+                    if inner.is_tus() { told == Some(size) } else { last && answer.says_complete() };
+                match json::receipt_of(&answer.body) {
+                    Some(receipt) if last => Event::Accepted { file, request, receipt },
+                    _ if complete => {
+                        Event::Accepted { file, request, receipt: receipt(&picked, &url, &progress_id) }
+                    }
+                    _ if last && told.is_none() => failed(file, request, ErrorCode::BadAnswer, answer.status),
+                    _ => Event::Offset { file, request, offset: told.unwrap_or(end), complete: false },
+                }
+            }
+            outcome => ending(file, request, outcome),
+        });
+    }
+
+    /// Deletes an upload on the server. Nobody waits for the answer; what cannot be deleted expires.
+    pub(super) fn discard(self: &Rc<Self>, url: String) {
+        let Some(mut request) = self.open("DELETE", &url) else { return };
+        let (inner, key) = (Rc::downgrade(self), url.clone());
+        request.on_end(move |_| {
+            if let Some(inner) = inner.upgrade() {
+                let ended = take(&mut inner.discards.borrow_mut(), &key);
+                drop(ended);
+            }
+        });
+        request.send(None);
+        self.discards.borrow_mut().push((url, request));
+    }
+
+    pub(super) fn is_tus(&self) -> bool {
+        self.protocol == Protocol::Tus
+    }
+
+    fn open(&self, method: &str, url: &str) -> Option<Request> {
+        let request = Request::open(method, url)?;
+        if self.is_tus() {
+            request.header(headers::TUS_RESUMABLE, "1.0.0");
+        }
+        Some(request)
+    }
+
+    /// Says by which id the server's own count is asked for. Where nobody is asked the header would only make a
+    /// foreign server refuse the request.
+    fn name(&self, request: &Request, id: &ProgressId) {
+        if !self.progress.is_empty() {
+            request.header(headers::PROGRESS_ID, id.as_str());
+        }
+    }
+
+    fn unsent(&self, file: FileId, request: RequestId) {
+        (self.deliver)(failed(file, request, ErrorCode::Network, 0));
+    }
+
+    /// Remembers what the file looks like now, to know it again later.
+    fn take_sample(&self, picked: &Picked) {
+        if picked.sample.get().is_none() {
+            let picked = picked.clone();
+            spawn_local(async move { picked.sample.set(sample::of(&picked.file).await) });
+        }
+    }
+}
+
+impl Answer {
+    /// The address in `Location`, in full.
+    fn location(&self) -> Option<String> {
+        let location = self.header("Location")?;
+        Url::new_with_base(&location, &self.url()).ok().map(|url| url.href())
+    }
+
+    /// A header that is a whole number.
+    fn number(&self, name: &str) -> Option<u64> {
+        self.header(name)?.trim().parse().ok()
+    }
+
+    fn says_complete(&self) -> bool {
+        self.header(headers::UPLOAD_COMPLETE).is_some_and(|value| value.trim() == "?1")
+    }
+}
+
+/// What is known of a stored file whose server gave no receipt of ours.
+fn receipt(picked: &Picked, url: &str, id: &ProgressId) -> Receipt {
+    let path = Url::new(url).map_or_else(|_| url.to_owned(), |url| url.pathname());
+    let last = path.rsplit('/').next().unwrap_or_default();
+    // A server of somebody else names uploads in its own way: our own random name stands for it then.
+    let named: Option<UploadId> = last.parse().ok();
+    let ours = named.is_some();
+    Receipt {
+        id: named.or_else(|| id.as_str().parse().ok()).unwrap_or_else(|| UploadId::from_bits([0; 16])),
+        name: picked.file.name(),
+        size: picked.file.size() as u64,
+        media_type: picked.file.type_(),
+        sha256: None,
+        stored_ms: js_sys::Date::now() as u64,
+        url: if ours { path } else { url.to_owned() },
+    }
+}
+
+/// RFC 6266 with the extended notation of RFC 8187 only: one spelling for all names.
+fn disposition(name: &str) -> String {
+    let mut text = "inline; filename*=UTF-8''".to_owned();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                text.push(char::from(b"0123456789ABCDEF"[usize::from(digit)]));
+            }
+        }
+    }
+    text
+}
+
+/// `Upload-Metadata` of tus: keys, and values in base64.
+fn metadata(picked: &Picked) -> String {
+    let mut text = format!("filename {}", base64(picked.file.name().as_bytes()));
+    let kind = picked.file.type_();
+    if !kind.is_empty() {
+        text.push_str(",filetype ");
+        text.push_str(&base64(kind.as_bytes()));
+    }
+    text
+}
+
+/// RFC 4648, section 4. The browser's own takes no text beyond Latin-1.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits =
+            group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= group.len() { char::from(letter) } else { '=' });
+        }
+    }
+    text
+}
