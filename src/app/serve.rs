@@ -22,7 +22,7 @@ use crate::{
         self, Refusal, Server, questions,
         security::{Visitor, wants_page},
     },
-    wire::{ErrorBody, ErrorCode, Options, UploadId},
+    wire::{ErrorBody, ErrorCode, Options, Protocol, UploadId},
 };
 
 /// The whole site: every route of the server, the pages, the server functions and the files of `site` (bundle, style,
@@ -50,16 +50,22 @@ struct Site {
     options: LeptosOptions,
 }
 
+/// `GET /`, and `GET /?protocol=form|resumable|tus`: the same page, whose widget speaks this protocol for all files.
 async fn home(
     State(site): State<Site>,
     Extension(visitor): Extension<Visitor>,
+    RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
     let uploads = match questions::uploads(&site.server, &visitor).await {
         Ok(uploads) => uploads,
         Err(refusal) => return refusal.into_response(),
     };
-    let options = Options { limits: questions::limits(&site.server), ..Options::default() };
+    let query = query.unwrap_or_default();
+    let asked = query.split('&').find_map(|pair| Protocol::parse(pair.strip_prefix("protocol=")?));
+    let default = Options::default();
+    let protocol = asked.unwrap_or(default.protocol);
+    let options = Options { protocol, limits: questions::limits(&site.server), ..default };
     let data = HomeData { options, uploads };
     let head = Head { status: StatusCode::OK, title: "", alive: true };
     page(&site, request, head, move || view! { <HomePage data=data.clone()/> }).await

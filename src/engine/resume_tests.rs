@@ -150,7 +150,7 @@ fn a_stalled_connection_is_replaced_in_time() {
         assert_eq!((ranges.len(), ranges[1].1), (2, 30 * MB));
         let last_byte = ranges[0].0 + 900;
         assert!(ranges[1].0 - last_byte < 12_000, "{} ms", ranges[1].0 - last_byte);
-        assert_eq!(sim.row(id).hint.is_some(), true, "and the row says why");
+        assert_eq!(sim.row(id).hint, Some(Hint::Replaced), "and the row says why");
         sim.drain();
         assert_eq!(sim.row(id).state, RowState::Done);
     }
