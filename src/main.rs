@@ -37,6 +37,9 @@ fn serve(raw: RawConfig) -> anyhow::Result<()> {
         .with_writer(io::stderr)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .init();
+    if let Err(error) = listen::raise_file_limit() {
+        tracing::warn!(%error, "no more files than usual can be open");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = listen::stop_signal()?;

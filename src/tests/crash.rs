@@ -16,13 +16,13 @@ use plimsoll::{
 use crate::util::{form, form_head, pattern};
 
 /// The program on a free port; killed when dropped.
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
 }
 
 impl Program {
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
             .args(["serve", "--addr", "127.0.0.1:0", "--data"])
             .arg(folder)
@@ -34,6 +34,10 @@ impl Program {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let addr = line.trim().rsplit_once("http://").expect("it says where it listens").1.parse().unwrap();
         Self { child, addr }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn kill(mut self) {

@@ -25,6 +25,9 @@ const FIRST_READ: usize = 8 * 1024;
 /// that a system call is worth its price.
 pub(super) const LARGEST_READ: usize = 128 * 1024;
 
+/// Bytes that must have come before a connection reads in larger pieces: with fewer to come it would gain nothing.
+const EARNED: usize = 256 * 1024;
+
 /// Memory that connections share: each takes what it can get and gives it back when it is done.
 pub(super) struct Room(AtomicUsize);
 
@@ -77,7 +80,7 @@ impl<S> Line<S> {
 
     /// The same connection, under hyper's HTTP/1.1, which reads ahead as far as `room` allows.
     pub(super) fn reading_ahead(self, room: Arc<Room>) -> Self {
-        Self { reading: Some(Reading { next: FIRST_READ, shrinking: false, room }), ..self }
+        Self { reading: Some(Reading { so_far: 0, next: FIRST_READ, shrinking: false, room }), ..self }
     }
 
     /// An answer that waits for its client longer than this ends the connection, or readers that take nothing would
@@ -102,8 +105,10 @@ impl<S> Line<S> {
 /// How hyper sizes its read buffer, which it holds while it waits for bytes that may never come: the next size is
 /// twice the last when a read filled it, and half after two reads that needed less. A thousand uploads that stall
 /// after a burst would hold a thousand large buffers. So a read that would double the size is cut short by one byte
-/// when there is no room for the larger one: slower, not larger (promise 7).
+/// when there is no room for the larger one, or when little has come yet: slower, not larger (promise 7).
 struct Reading {
+    /// Bytes that have come so far.
+    so_far: usize,
     /// The size that hyper holds ready.
     next: usize,
     /// One read has needed less.
@@ -116,11 +121,13 @@ impl Reading {
     /// Most bytes to read now, and the room taken for the larger buffer that hyper would make after them.
     fn most(&self) -> (usize, usize) {
         let larger = (2 * self.next).min(LARGEST_READ) - self.next;
-        if larger == 0 || self.room.take(larger) { (usize::MAX, larger) } else { (self.next - 1, 0) }
+        let may_grow = self.so_far >= EARNED && self.room.take(larger);
+        if larger == 0 || may_grow { (usize::MAX, larger) } else { (self.next - 1, 0) }
     }
 
     /// After a read of so many bytes.
     fn done(&mut self, bytes: usize, taken: usize) {
+        self.so_far = self.so_far.saturating_add(bytes);
         if bytes >= self.next {
             self.next += taken;
             self.shrinking = false;
@@ -154,12 +161,25 @@ impl<S: AsyncRead + Unpin> Line<S> {
         buf: &mut ReadBuf<'_>,
         most: usize,
     ) -> Poll<io::Result<()>> {
-        if !self.begun.is_empty() {
-            let bytes = self.begun.len().min(buf.remaining()).min(most);
-            buf.put_slice(&self.begun[..bytes]);
-            self.begun.advance(bytes);
-            return Poll::Ready(Ok(()));
+        if self.begun.is_empty() {
+            return self.poll_read_more(cx, buf, most);
         }
+        let bytes = self.begun.len().min(buf.remaining()).min(most);
+        buf.put_slice(&self.begun[..bytes]);
+        self.begun.advance(bytes);
+        // And what follows in one piece with it, or hyper would make its first buffer twice as large.
+        match self.poll_read_more(cx, buf, most - bytes) {
+            Poll::Pending => Poll::Ready(Ok(())),
+            read => read,
+        }
+    }
+
+    fn poll_read_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        most: usize,
+    ) -> Poll<io::Result<()>> {
         if buf.remaining() <= most {
             return Pin::new(&mut self.io).poll_read(cx, buf);
         }

@@ -10,6 +10,7 @@ use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Durati
 
 use anyhow::Context;
 use axum::Router;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     signal::unix::{Signal, SignalKind, signal},
@@ -160,6 +161,16 @@ async fn after_accept_error(error: &io::Error) {
         tracing::error!(%error, "cannot accept connections; trying again");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Lets this process have as many files and connections open as the system allows it at all. What it is given at
+/// first (often 1024) is meant for programs that hand file handles to `select`; an upload takes two.
+///
+/// # Errors
+/// When the system does not allow what it says that it allows.
+pub fn raise_file_limit() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
 /// Resolves at SIGTERM or SIGINT.

@@ -92,7 +92,7 @@ impl TestServer {
     }
 
     pub(crate) async fn connect(&self) -> Raw {
-        Raw { stream: TcpStream::connect(self.addr).await.unwrap(), read: Vec::new(), bodiless: false }
+        Raw::connect(self.addr).await
     }
 
     /// One whole request on a connection of its own.
@@ -181,6 +181,24 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
+        Self { stream: TcpStream::connect(addr).await.unwrap(), read: Vec::new(), bodiless: false }
+    }
+
+    /// Waits for a frame of this upload that fits, asking on this connection.
+    pub(crate) async fn frame(&mut self, id: &str, fits: impl Fn(&ProgressFrame) -> bool) -> ProgressFrame {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            self.send(format!("GET /progress/{id} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+            let frame: ProgressFrame = self.answer().await.json();
+            if fits(&frame) {
+                return frame;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "no such frame in time; the last: {frame:?}");
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.expect("the server reads");
     }
