@@ -14,8 +14,8 @@ pub const MAX_IDS: usize = 64;
 /// Most uploads in one list.
 pub const MAX_LISTED: u32 = 1000;
 
-/// What is known of one upload: from memory while it runs and for a while after, then from the catalog. `None` when
-/// nobody has heard of it, or it is somebody else's.
+/// What is known of one upload: from memory while it runs and for a while after, then from the catalog, which also
+/// knows those that are sent in pieces and rest. `None` when nobody has heard of it, or it is somebody else's.
 ///
 /// # Errors
 /// When the catalog fails.
@@ -24,9 +24,14 @@ pub async fn frame(
     visitor: &Visitor,
     id: &ProgressId,
 ) -> Result<Option<ProgressFrame>, Refusal> {
-    match server.progress().frame(id, visitor.viewer()) {
+    let viewer = visitor.viewer();
+    if let Some(frame) = server.progress().frame(id, viewer) {
+        return Ok(Some(frame));
+    }
+    // Of two with one id, one after the other, the one that has not ended is the later one.
+    match server.catalog().standing(id, viewer).await? {
         Some(frame) => Ok(Some(frame)),
-        None => Ok(server.catalog().outcome(id, visitor.viewer()).await?),
+        None => Ok(server.catalog().outcome(id, viewer).await?),
     }
 }
 

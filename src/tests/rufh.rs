@@ -259,6 +259,9 @@ async fn a_lost_final_answer_is_told_again() {
         let again = append(&server, &url, 10, true, b"").await;
         assert_eq!((again.status, finished(&again)), (200, receipt.clone()));
     }
+    // The client does not know whether its last piece came, and sends it again.
+    let again = append(&server, &url, 5, true, b"world").await;
+    assert_eq!((again.status, finished(&again)), (200, receipt.clone()));
     for wrong in [append(&server, &url, 3, true, b"").await, append(&server, &url, 10, true, b"!").await] {
         assert!((400..500).contains(&wrong.status), "{wrong:?}");
     }
@@ -283,6 +286,8 @@ async fn digests_are_checked_and_told() {
     let last = send(&server, &request, &with(5, true, &world), b"world").await;
     assert_eq!(last.headers["repr-digest"], whole, "{last:?}");
     assert_eq!(finished(&last).size, 10);
+    // An answer gets lost: who asks how far it is hears the digest as well.
+    assert_eq!(send(&server, &format!("HEAD {url}"), "", b"").await.headers["repr-digest"], whole);
 
     // The whole is not what was announced: it was all sent, and it is no file.
     let url = create(&server, &format!("Repr-Digest: {hello}")).await;
@@ -417,6 +422,41 @@ async fn of_many_at_one_offset_one_wins() {
     assert!(at <= 100_000);
     let rest = append(&server, &url, at, true, &bytes[at as usize..]).await;
     assert_eq!(finished(&rest).size, 100_000);
+    assert_eq!(server.get(&url).await.body, bytes);
+}
+
+/// An offset that was told can be used, whatever was on its way when it was asked for (promise 2).
+#[tokio::test]
+async fn an_offset_told_in_the_midst_of_a_piece_can_be_used() {
+    let server = TestServer::start().await;
+    let bytes = pattern(4_000_000);
+    let url = create(&server, "Upload-Length: 4000000").await;
+    let mut at = 0;
+    for round in 1.. {
+        let request = format!("PATCH {url}");
+        let fields = format!("Host: x\nContent-Length: {}\n{}", bytes.len() - at, piece(at as u64, true));
+        let mut raw = server.connect().await;
+        raw.send(head(&request, &fields) + "\r\n\r\n").await;
+        let (mut reading, mut writing) = raw.stream.into_split();
+        let rest = bytes[at..].to_vec();
+        let sending = tokio::spawn(async move {
+            // Cut off by the question, or at the end of the piece: either is an end of the sending.
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut writing, &rest).await;
+            let _ = tokio::io::AsyncReadExt::read(&mut reading, &mut [0; 1]).await;
+        });
+        server.frame(url.strip_prefix("/files/").unwrap(), |frame| frame.received > at as u64).await;
+        let (told, whole) = state(&server, &url).await;
+        assert!(told >= at as u64, "{told} after {at}");
+        sending.await.unwrap();
+        if whole {
+            break;
+        }
+        at = told as usize;
+        if round == 8 || at == bytes.len() {
+            assert_eq!(append(&server, &url, told, true, &bytes[at..]).await.status, 200);
+            break;
+        }
+    }
     assert_eq!(server.get(&url).await.body, bytes);
 }
 
@@ -595,6 +635,8 @@ async fn every_upload_can_be_watched() {
     let server = TestServer::start().await;
     let url = create(&server, "Upload-Length: 10").await;
     let id = url.strip_prefix("/files/").unwrap();
+    let begun = server.frame(id, |_| true).await;
+    assert_eq!((begun.state, begun.received, begun.size), (ProgressState::Receiving, 0, Some(10)));
     assert_eq!(append(&server, &url, 0, false, b"hello").await.status, 204);
     assert_eq!(server.frame(id, |frame| frame.received == 5).await.size, Some(10));
     assert_eq!(append(&server, &url, 5, true, b"world").await.status, 200);

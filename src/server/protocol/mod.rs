@@ -226,6 +226,46 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever stands in a head, it is understood or refused, and nothing of it gets further than its grammar.
+        #[test]
+        fn any_head_is_understood_or_refused(
+            lines in proptest::collection::vec((0..12usize, "[ -~\u{e0}-\u{ff}]{0,40}|[?0-9;,=: -]{0,12}"), 0..8),
+        ) {
+            const NAMES: [&str; 12] = [
+                headers::UPLOAD_COMPLETE, headers::UPLOAD_OFFSET, headers::UPLOAD_LENGTH,
+                headers::UPLOAD_DEFER_LENGTH, headers::UPLOAD_METADATA, headers::UPLOAD_CONCAT,
+                headers::UPLOAD_CHECKSUM, headers::CONTENT_DIGEST, headers::REPR_DIGEST, headers::TUS_RESUMABLE,
+                "Content-Disposition", "Content-Length",
+            ];
+            let mut head = HeaderMap::new();
+            for (name, value) in &lines {
+                let name = HeaderName::from_bytes(NAMES[*name].as_bytes()).unwrap();
+                head.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            for kind in ["", tus::CONTENT_TYPE, rufh::CONTENT_TYPE] {
+                head.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+                let words = |name: &Option<String>| {
+                    name.as_ref().is_none_or(|name| !name.is_empty() && !name.contains(['/', '\\', '\0', '\n']))
+                };
+                if let Ok(tus::Create::Sent(creation)) = tus::creation(&head) {
+                    proptest::prop_assert!(creation.length.is_none_or(|length| length <= fields::MAX_BYTES));
+                    proptest::prop_assert!(creation.metadata.is_none_or(|metadata| words(&metadata.name)));
+                }
+                if let Ok(Some(creation)) = rufh::creation(&head) {
+                    proptest::prop_assert!(creation.length.is_none_or(|length| length <= fields::MAX_BYTES));
+                    proptest::prop_assert!(words(&creation.name));
+                }
+                if let Ok(append) = tus::append(&head) {
+                    proptest::prop_assert!(append.offset <= fields::MAX_BYTES);
+                }
+                if let Ok(append) = rufh::append(&head) {
+                    proptest::prop_assert!(append.offset <= fields::MAX_INTEGER);
+                }
+            }
+        }
+    }
+
     #[test]
     fn tus_may_name_another_method() {
         let check = |actual: Method, fields: &str| method(&actual, &head(fields));

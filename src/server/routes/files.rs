@@ -12,7 +12,11 @@ use axum::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    server::{Refusal, Server, protocol::rufh, store::Store},
+    server::{
+        Refusal, Server,
+        protocol::{digest::repr_digest_field, rufh},
+        store::Store,
+    },
     wire::{ErrorCode, Receipt, UploadId},
 };
 
@@ -47,6 +51,9 @@ pub(super) async fn download(
     put(header::CACHE_CONTROL, "private, no-cache");
     put(header::CONTENT_DISPOSITION, &disposition(&receipt.name));
     put(header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'");
+    if let Some((name, value)) = receipt.sha256.as_deref().and_then(repr_digest_field) {
+        put(name, &value);
+    }
     if method == Method::HEAD {
         // Who has sent it asks for more than who fetches it.
         rufh::whole(out, &receipt);
