@@ -9,7 +9,7 @@ use plimsoll::{
     server::{
         Server,
         config::{Config, RawConfig},
-        listen,
+        listen, steps,
     },
 };
 use tracing_subscriber::EnvFilter;
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
 
 fn serve(raw: RawConfig) -> anyhow::Result<()> {
     let config = Config::check(raw)?;
+    let _provoked = steps::set_up();
     // Standard output is for the URL, so that a script can read it.
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(&config.log)?)

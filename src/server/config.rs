@@ -135,7 +135,8 @@ pub struct RawConfig {
     #[arg(value_name = "TIME", default_value = default::IDLE_TIMEOUT, help_heading = "Times")]
     pub idle_timeout: String,
 
-    /// How long the end of an upload can be asked for by its progress id (TIME). Stored files have no age.
+    /// How long an unfinished upload waits for its sender to go on, and how long the end of an upload can be asked for
+    /// (TIME). Stored files have no age.
     #[arg(long, env = "PLIMSOLL_MAX_AGE", hide_env_values = true)]
     #[arg(value_name = "TIME", default_value = default::MAX_AGE, help_heading = "Times")]
     pub max_age: String,
@@ -162,6 +163,12 @@ pub struct RawConfig {
     #[arg(long, env = "PLIMSOLL_TRUSTED_PROXY", hide_env_values = true)]
     #[arg(value_name = "IP[/BITS]", value_delimiter = ',', help_heading = "Other sites, proxies, log")]
     pub trusted_proxy: Vec<String>,
+
+    /// Where to tell of every complete file: a URL that is sent a JSON document by `POST`, again and again until it
+    /// answers 2xx. By default nobody is told.
+    #[arg(long, env = "PLIMSOLL_FINISH_URL", hide_env_values = true)]
+    #[arg(value_name = "URL", help_heading = "Other sites, proxies, log")]
+    pub finish_url: Option<String>,
 
     /// What is logged, to standard error: `error`, `warn`, `info`, `debug`, `trace`, or filters such as
     /// `warn,plimsoll=debug`.
@@ -199,6 +206,7 @@ impl Default for RawConfig {
             shutdown_grace: default::SHUTDOWN_GRACE.to_owned(),
             allow_origin: Vec::new(),
             trusted_proxy: Vec::new(),
+            finish_url: None,
             log: default::LOG.to_owned(),
         }
     }
@@ -234,7 +242,7 @@ pub struct Config {
     pub max_connections: Option<u32>,
     /// Longest time for the head of a request, and for a connection without one.
     pub header_timeout: Duration,
-    /// How long the catalog keeps how an upload ended.
+    /// How long an unfinished upload waits for its sender, and how long the catalog keeps how one ended.
     pub max_age: Duration,
     /// How long the memory does.
     pub progress_linger: Duration,
@@ -244,6 +252,8 @@ pub struct Config {
     pub allow_origin: Vec<HeaderValue>,
     /// Proxies whose forwarded headers are believed.
     pub trusted_proxies: Vec<Network>,
+    /// Where every complete file is told of.
+    pub finish_url: Option<String>,
     /// What is logged, in the grammar of [`EnvFilter`].
     pub log: String,
 }
@@ -296,6 +306,10 @@ impl Config {
         let shutdown_grace = check.value("shutdown-grace", &raw.shutdown_grace, time);
         let allow_origin = check.values("allow-origin", &raw.allow_origin, origin);
         let trusted_proxies = check.values("trusted-proxy", &raw.trusted_proxy, str::parse);
+        let finish_url = match raw.finish_url.as_deref() {
+            None => Some(None),
+            Some(text) => check.value("finish-url", text, url).map(Some),
+        };
         let log = check.value("log", &raw.log, |text| match EnvFilter::try_new(text) {
             Ok(_) => Ok(text.to_owned()),
             Err(error) => Err(format!("is no log filter: {error}")),
@@ -331,6 +345,7 @@ impl Config {
                 shutdown_grace: shutdown_grace?,
                 allow_origin: allow_origin?,
                 trusted_proxies: trusted_proxies?,
+                finish_url: finish_url?,
                 log: log?,
             })
         })();
@@ -542,6 +557,15 @@ fn with_unit(text: &str) -> Option<(Decimal, &str)> {
     Some((Decimal { digits, after_point: part.len() as u32 }, unit.trim_start()))
 }
 
+/// A URL that can be posted to.
+fn url(text: &str) -> Result<String, String> {
+    let uri: Option<Uri> = text.parse().ok();
+    let is_one = uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    if is_one { Ok(text.to_owned()) } else { Err("is not a URL such as https://example.org/uploaded".into()) }
+}
+
 /// An origin, as a browser writes it: scheme and host in lower case, no default port, no path.
 fn origin(text: &str) -> Result<HeaderValue, String> {
     let wrong = || "is not an origin such as https://example.org or http://localhost:8080".to_owned();
@@ -625,6 +649,7 @@ mod tests {
                 shutdown_grace: "never".to_owned(),
                 allow_origin: vec!["*".to_owned(), "https://fine.example".to_owned(), "here".to_owned()],
                 trusted_proxy: vec!["10.0.0.0/33".to_owned()],
+                finish_url: Some("somewhere".to_owned()),
                 log: "a=b=c".to_owned(),
             }
         })
@@ -653,6 +678,7 @@ mod tests {
                 "allow-origin",
                 "allow-origin",
                 "trusted-proxy",
+                "finish-url",
                 "log",
             ]
         );
@@ -761,6 +787,18 @@ mod tests {
         assert_eq!(check(|raw| raw.min_rate = "0".to_owned()).unwrap().limits.min_rate, None);
         assert!(check(|raw| raw.max_file_size = "unlimited".to_owned()).is_err());
         assert!(check(|raw| raw.idle_timeout = "none".to_owned()).is_err());
+    }
+
+    #[test]
+    fn events_go_to_a_url() {
+        for text in ["https://example.org", "http://127.0.0.1:8080/finished?by=plimsoll"] {
+            let config = check(|raw| raw.finish_url = Some(text.to_owned())).unwrap();
+            assert_eq!(config.finish_url.as_deref(), Some(text));
+        }
+        for wrong in ["", "example.org", "/finished", "ftp://example.org/", "https://", "not a url"] {
+            assert!(check(|raw| raw.finish_url = Some(wrong.to_owned())).is_err(), "{wrong:?}");
+        }
+        assert_eq!(check(|_| {}).unwrap().finish_url, None);
     }
 
     #[test]

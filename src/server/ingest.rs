@@ -11,8 +11,9 @@ use super::{
     body::drain_in_background,
     catalog::{Completion, NewUpload},
     multipart::Boundary,
+    outbox::Finished,
     progress::{Announce, Begun, Counter, Outcome},
-    receive::{self, Expected, FileHead, ReceiveLimits, Received},
+    receive::{self, Allowance, Expected, FileHead, ReceiveLimits, Received},
     security::Visitor,
     state::{OpenUpload, now_ms},
     store::Store,
@@ -66,7 +67,7 @@ pub(super) async fn ingest(
     body: Body,
 ) -> Result<Vec<Receipt>, Refusal> {
     match admit(&server, &arrival).await {
-        Ok(Admitted::Fresh { counter, open, allowance }) => {
+        Ok(Admitted::Fresh { counter, open }) => {
             let span = tracing::info_span!(
                 "upload",
                 progress_id = arrival.progress_id.as_ref().map(ProgressId::as_str),
@@ -75,14 +76,9 @@ pub(super) async fn ingest(
             // A task of its own: when the connection breaks axum drops the handler, and what was begun must still be
             // undone in order.
             let tasks = server.tasks().clone();
-            let task = async move {
-                let _open = open;
-                run(&server, arrival, body, &counter, allowance).await
-            };
+            let task = run_or_undo(server, arrival, body, Arc::new(counter), Arc::new(open));
             let ended = tasks.spawn(task.instrument(span)).await;
-            ended.unwrap_or_else(|fault| {
-                Err(Refusal::new(ErrorCode::Internal, "The server failed at this upload.").caused_by(fault))
-            })
+            ended.unwrap_or_else(|fault| Err(torn(fault)))
         }
         // The same request once more, because its answer was lost: the same answer (promise 10).
         Ok(Admitted::Replay(receipts)) => {
@@ -98,12 +94,7 @@ pub(super) async fn ingest(
 }
 
 enum Admitted {
-    Fresh {
-        counter: Counter,
-        open: OpenUpload,
-        /// Bytes that the owner may store besides what is stored already.
-        allowance: u64,
-    },
+    Fresh { counter: Counter, open: OpenUpload },
     Replay(Vec<Receipt>),
 }
 
@@ -114,27 +105,32 @@ async fn admit(server: &Arc<Server>, arrival: &Arrival) -> Result<Admitted, Refu
         return Err(Refusal::new(ErrorCode::ShuttingDown, message).retry_after(5));
     }
     server.config().limits.admit(arrival.body_size, arrival.file_size)?;
-    let open = server.open_upload(&arrival.visitor.owner)?;
-    let counter = match arrival.progress_id.clone() {
-        None => server.progress().anonymous(),
-        Some(id) => {
-            let announce = Announce {
-                id,
-                scope: arrival.visitor.scope(),
-                attempt: arrival.attempt,
-                fingerprint: arrival.fingerprint,
-                size: arrival.file_size,
-                body_size: arrival.body_size,
-            };
-            match server.progress().begin(announce).await? {
-                Begun::Fresh(counter) => counter,
-                Begun::Replay(frame) => return Ok(Admitted::Replay(frame.receipts)),
-            }
+    let announce = arrival.progress_id.clone().map(|id| Announce {
+        id,
+        scope: arrival.visitor.scope(),
+        attempt: arrival.attempt,
+        fingerprint: arrival.fingerprint,
+        size: arrival.file_size,
+        body_size: arrival.body_size,
+    });
+    let owner = &arrival.visitor.owner;
+    let open = match server.open_upload(owner) {
+        // A browser that sends its request again by itself, while the first is still counted.
+        Err(_) if announce.as_ref().is_some_and(|announce| server.progress().takes_over(announce)) => {
+            server.open_in_place_of_another(owner)
         }
+        open => open?,
+    };
+    let counter = match announce {
+        None => server.progress().anonymous(),
+        Some(announce) => match server.progress().begin(announce).await? {
+            Begun::Fresh(counter) => counter,
+            Begun::Replay(frame) => return Ok(Admitted::Replay(frame.receipts)),
+        },
     };
     // After a replay: what is stored already, and only its answer was lost, takes no more of the share.
-    match allowance(server, arrival).await {
-        Ok(allowance) => Ok(Admitted::Fresh { counter, open, allowance }),
+    match open.reserve(arrival.file_size.or(arrival.body_size).unwrap_or(0)).await {
+        Ok(()) => Ok(Admitted::Fresh { counter, open }),
         Err(refusal) => {
             counter.failed(refusal.body.clone());
             Err(refusal)
@@ -142,18 +138,38 @@ async fn admit(server: &Arc<Server>, arrival: &Arrival) -> Result<Admitted, Refu
     }
 }
 
-/// Bytes that the owner may store besides what is stored already.
-async fn allowance(server: &Server, arrival: &Arrival) -> Result<u64, Refusal> {
-    let Some(max) = server.config().limits.max_bytes_per_owner else { return Ok(u64::MAX) };
-    // Nobody new owns anything, and the limit is theirs as well.
-    let owned = server.catalog().owned_bytes(&arrival.visitor.owner).await?;
-    let coming = arrival.file_size.or(arrival.body_size).unwrap_or(0);
-    if owned.saturating_add(coming) > max {
-        let message =
-            format!("Your uploads would take up more than the {max} bytes you may use. Delete some.");
-        return Err(Refusal::new(ErrorCode::QuotaExceeded, message).with_detail(max));
+/// [`run`], and when it is torn (a fault of the server: a panic) takes back what it had begun.
+async fn run_or_undo(
+    server: Arc<Server>,
+    arrival: Arrival,
+    body: Body,
+    counter: Arc<Counter>,
+    open: Arc<OpenUpload>,
+) -> Result<Vec<Receipt>, Refusal> {
+    let begun: BegunFiles = Arc::default();
+    let running = {
+        let (server, begun, counter) = (server.clone(), begun.clone(), counter.clone());
+        let open = open.clone();
+        tokio::spawn(
+            async move { run(&server, arrival, body, &counter, open, &begun).await }.in_current_span(),
+        )
+    };
+    match running.await {
+        Ok(ended) => ended,
+        Err(fault) => {
+            let refusal = torn(fault);
+            tracing::error!(error = &refusal as &dyn std::error::Error, "an upload was torn");
+            undo(&server, &refusal, &counter, &begun).await;
+            Err(refusal)
+        }
     }
-    Ok(max.saturating_sub(owned))
+}
+
+/// The files that a request has entered into the catalog.
+type BegunFiles = Arc<Mutex<Vec<UploadId>>>;
+
+fn torn(fault: tokio::task::JoinError) -> Refusal {
+    Refusal::new(ErrorCode::Internal, "The server failed at this upload.").caused_by(fault)
 }
 
 /// From the first byte to the last word. Every path leads to a terminal state of the counter.
@@ -162,11 +178,16 @@ async fn run(
     arrival: Arrival,
     mut body: Body,
     counter: &Counter,
-    allowance: u64,
+    open: Arc<OpenUpload>,
+    begun: &BegunFiles,
 ) -> Result<Vec<Receipt>, Refusal> {
-    let begun = Arc::new(Mutex::new(Vec::new()));
+    let announced = arrival.file_size.or(arrival.body_size).unwrap_or(0);
+    let allowance = Allowance::new(move |bytes: u64| {
+        let open = open.clone();
+        async move { open.reserve(bytes.max(announced)).await }
+    });
     let limits = ReceiveLimits { allowance, ..receive_limits(server) };
-    let received = receive_shape(server, &arrival, &mut body, counter, &begun, &limits).await;
+    let received = receive_shape(server, &arrival, &mut body, counter, begun, &limits).await;
     let booked = match received {
         Ok(received) => book(server, received, counter).await,
         Err(refusal) => Err(refusal),
@@ -174,11 +195,7 @@ async fn run(
     match &booked {
         Ok(receipts) => tracing::info!(files = receipts.len(), "stored"),
         Err(refusal) => {
-            let outcome = counter.outcome_failed(refusal.body.clone());
-            let begun = std::mem::take(&mut *begun.lock().unwrap_or_else(PoisonError::into_inner));
-            forget(server, begun, outcome).await;
-            // Last, so that whoever hears of the failure finds nothing left of it.
-            counter.failed(refusal.body.clone());
+            undo(server, refusal, counter, begun).await;
             if refusal.status().is_client_error() && refusal.code() != ErrorCode::Superseded {
                 drain_in_background(body);
             }
@@ -187,12 +204,21 @@ async fn run(
     booked
 }
 
+/// Takes back what a request has begun that is refused now.
+async fn undo(server: &Server, refusal: &Refusal, counter: &Counter, begun: &BegunFiles) {
+    let outcome = counter.outcome_failed(refusal.body.clone());
+    let begun = std::mem::take(&mut *begun.lock().unwrap_or_else(PoisonError::into_inner));
+    forget(server, begun, outcome).await;
+    // Last, so that whoever hears of the failure finds nothing left of it.
+    counter.failed(refusal.body.clone());
+}
+
 async fn receive_shape(
     server: &Arc<Server>,
     arrival: &Arrival,
     body: &mut Body,
     counter: &Counter,
-    begun: &Arc<Mutex<Vec<UploadId>>>,
+    begun: &BegunFiles,
     limits: &ReceiveLimits,
 ) -> Result<Received, Refusal> {
     // The row comes before the bytes: after a crash it says what to clear away.
@@ -244,6 +270,7 @@ async fn book(server: &Server, received: Received, counter: &Counter) -> Result<
         stored_ms,
     });
     let completions = completions.collect();
+    let fields: Vec<String> = received.files.iter().map(|file| file.field.clone()).collect();
     let receipts: Vec<Receipt> = received
         .files
         .into_iter()
@@ -257,7 +284,13 @@ async fn book(server: &Server, received: Received, counter: &Counter) -> Result<
             stored_ms,
         })
         .collect();
-    server.catalog().complete(completions, counter.outcome_done(receipts.clone()), Vec::new()).await?;
+    let finished = receipts.iter().zip(fields).map(|(receipt, field)| Finished {
+        field: Some(field).filter(|field| !field.is_empty()),
+        ..Finished::new(receipt.clone())
+    });
+    let events = server.outbox().events(finished);
+    server.catalog().complete(completions, counter.outcome_done(receipts.clone()), events).await?;
+    server.outbox().wake();
     counter.done(receipts.clone());
     Ok(receipts)
 }

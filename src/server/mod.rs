@@ -9,6 +9,7 @@ mod ingest;
 pub mod limits;
 pub mod listen;
 pub mod multipart;
+pub mod outbox;
 pub mod owner;
 pub mod progress;
 pub mod protocol;
@@ -18,6 +19,7 @@ pub mod resumable;
 pub mod routes;
 pub mod security;
 mod state;
+pub mod steps;
 pub mod store;
 mod writer;
 

@@ -137,6 +137,16 @@ impl Progress {
         }
     }
 
+    /// Whether a request would take the place of one that is still running, or hear of its end, by the rules above.
+    pub fn takes_over(&self, announce: &Announce) -> bool {
+        let key = Key { scope: announce.scope.clone(), id: announce.id.clone() };
+        let shard = lock(self.books.shard(&announce.id));
+        shard.slots.get(&key).is_some_and(|slot| match &*slot.now.borrow() {
+            Stage::Receiving(old) | Stage::Processing(old) => old.gives_way_to(announce),
+            Stage::Ended(_) => false,
+        })
+    }
+
     /// Counts an upload without a progress id: nobody can look it up.
     pub fn anonymous(&self) -> Counter {
         let announce = Announce {
@@ -313,7 +323,8 @@ impl Counter {
         self.end(self.frame_done(receipts));
     }
 
-    /// It ended without being stored: `cancelled` when its owner stopped it, otherwise `failed`.
+    /// It ended without being stored: `cancelled` when its owner stopped it, `expired` when it is gone because nobody
+    /// went on with it, otherwise `failed`.
     pub fn failed(&self, error: ErrorBody) {
         self.end(self.frame_failed(error));
     }
@@ -376,6 +387,7 @@ impl Counter {
     fn frame_failed(&self, error: ErrorBody) -> ProgressFrame {
         let frame = self.try_.frame(match error.code {
             ErrorCode::Cancelled => ProgressState::Cancelled,
+            ErrorCode::Gone => ProgressState::Expired,
             _ => ProgressState::Failed,
         });
         ProgressFrame { seq: frame.seq + 1, error: Some(error), ..frame }

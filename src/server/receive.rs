@@ -59,6 +59,9 @@ const OPEN_FILES: usize = 16;
 /// The space left is looked at before each file and again after this many bytes.
 pub(super) const SPACE_CHECK_BYTES: u64 = 64 << 20;
 
+/// Bytes that are asked for beyond what has come.
+const ALLOWANCE_STEP: u64 = 8 << 20;
+
 /// Files of unknown kind (RFC 7578, section 4.4, leaves the default to us).
 const OCTET_STREAM: &str = "application/octet-stream";
 
@@ -88,8 +91,8 @@ pub struct ReceiveLimits {
     pub rate_window: Duration,
     /// Bytes that the store must keep free.
     pub space_reserve: u64,
-    /// Bytes of all files of the request that its owner may have stored besides what is stored already.
-    pub allowance: u64,
+    /// The owner's word on how many bytes the request may bring.
+    pub allowance: Allowance,
     /// Memory for batches, shared by all requests that were given a clone of it.
     pub buffers: Buffers,
     /// Once cancelled, a body that has not ended is given up. One that has ended is stored as if nothing had happened.
@@ -111,7 +114,7 @@ impl Default for ReceiveLimits {
             min_rate: 0,
             rate_window: Duration::from_secs(30),
             space_reserve: 0,
-            allowance: u64::MAX,
+            allowance: Allowance::default(),
             buffers: Buffers::new(12 << 20),
             stop: CancellationToken::new(),
         }
@@ -130,6 +133,40 @@ impl ReceiveLimits {
 
     fn parser(&self) -> ParserLimits {
         ParserLimits { max_parts: self.max_parts, max_part_header: self.max_part_header }
+    }
+}
+
+/// Asks whether all files of a request may have so many bytes together. By default they may.
+#[derive(Clone, Default)]
+pub struct Allowance {
+    ask: Option<Arc<Ask>>,
+}
+
+type Ask = dyn Fn(u64) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>> + Send + Sync;
+
+impl Allowance {
+    /// An allowance that this decides on, for totals of bytes that grow.
+    pub fn new<A>(ask: impl Fn(u64) -> A + Send + Sync + 'static) -> Self
+    where
+        A: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        Self { ask: Some(Arc::new(move |bytes| Box::pin(ask(bytes)))) }
+    }
+
+    /// Asks for so many bytes in all, and for some more, so as not to ask for every chunk; tells how many were granted.
+    pub(super) async fn grant(&self, bytes: u64) -> Result<u64, Refusal> {
+        let Some(ask) = &self.ask else { return Ok(u64::MAX) };
+        let more = bytes.saturating_add(ALLOWANCE_STEP);
+        if ask(more).await.is_ok() {
+            return Ok(more);
+        }
+        ask(bytes).await.map(|()| bytes)
+    }
+}
+
+impl fmt::Debug for Allowance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.ask.is_some() { "Allowance(asked for)" } else { "Allowance(without bounds)" })
     }
 }
 
@@ -302,6 +339,8 @@ struct Intake<'a, F> {
     /// One task per file. Before `commit` was sent, a task that ends has failed.
     writers: JoinSet<(usize, Result<Sealed, Refusal>)>,
     open_files: Arc<Semaphore>,
+    /// Bytes of all files that the owner may bring, as far as was asked.
+    granted: u64,
     /// Bytes of all files so far, and of the present one.
     total: u64,
     len: u64,
@@ -371,6 +410,7 @@ where
             files: Vec::new(),
             writers: JoinSet::new(),
             open_files: Arc::new(Semaphore::new(OPEN_FILES)),
+            granted: 0,
             total: 0,
             len: 0,
             batch: Batch::default(),
@@ -534,11 +574,8 @@ where
         if self.expected.file_size.is_some_and(|announced| self.total > announced) {
             return Err(length_mismatch(self.expected.file_size, None));
         }
-        if self.total > self.limits.allowance {
-            return Err(Refusal::new(
-                ErrorCode::QuotaExceeded,
-                "Your uploads would take up more than you may use. Delete some.",
-            ));
+        if self.total > self.granted {
+            self.granted = self.limits.allowance.grant(self.total).await?;
         }
         self.counter.add_file(len);
 

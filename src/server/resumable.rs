@@ -22,10 +22,12 @@ use super::{
     Refusal, Server,
     body::drain_in_background,
     catalog::{Completion, NewPieces, Outcome, Pieces, PiecesEnd, PiecesState, Terms},
+    outbox::Finished,
     owner::{OwnerId, Scope, random_bits},
     progress::{Announce, Counter},
     security::Visitor,
     state::now_ms,
+    steps,
     store::{AnyStaging, Sealed, Staging, Store, StoreError},
     writer::{self, NoTurn, Plan, Then, Turn, Want, Written},
 };
@@ -329,12 +331,9 @@ fn refuse_when_stopping(server: &Server) -> Result<(), Refusal> {
 async fn enter(server: &Arc<Server>, creation: Creation) -> Result<UploadId, Refusal> {
     server.config().limits.admit(None, creation.length)?;
     let owner = creation.visitor.owner.clone();
-    let owned = server.catalog().owned_bytes(&owner).await?;
-    if let Some(max) = server.config().limits.max_bytes_per_owner
-        && owned.saturating_add(creation.length.unwrap_or(0)) > max
-    {
-        return Err(quota_exceeded(max));
-    }
+    // Until the catalog counts it.
+    let open = server.open_in_place_of_another(&owner);
+    open.reserve(creation.length.unwrap_or(0)).await?;
     let id = UploadId::from_bits(random_bits());
     let progress_id = match creation.progress_id {
         Some(alias) => {
@@ -385,11 +384,6 @@ fn expires_ms(server: &Server) -> u64 {
     now_ms().saturating_add(u64::try_from(server.config().max_age.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn quota_exceeded(max: u64) -> Refusal {
-    let message = format!("Your uploads would take up more than the {max} bytes you may use. Delete some.");
-    Refusal::new(ErrorCode::QuotaExceeded, message).with_detail(max)
-}
-
 /// The upload, if there ever was one that this visitor may know of.
 async fn known(server: &Server, id: &UploadId, visitor: &Visitor) -> Result<Pieces, Refusal> {
     let pieces = server.catalog().pieces(id).await?;
@@ -427,11 +421,18 @@ fn gone() -> Refusal {
 /// Gives up an upload whose time is over, unless somebody is at it. Whether it was given up.
 pub(super) async fn expire(server: &Arc<Server>, pieces: &Pieces) -> Result<bool, Refusal> {
     let Some(_turn) = server.seats().vacant(&pieces.terms.id) else { return Ok(false) };
-    end(server, pieces, PiecesEnd::Expired { now_ms: now_ms() }, None).await
+    let counter = count(server, pieces, None);
+    let error = ErrorBody::new(ErrorCode::Gone, "Nobody went on with the upload in time.");
+    let outcome = counter.outcome_failed(error.clone());
+    let expired = end(server, pieces, PiecesEnd::Expired { now_ms: now_ms() }, outcome).await?;
+    if expired {
+        counter.failed(error);
+    }
+    Ok(expired)
 }
 
 /// Ends an upload that will not be complete: first for everybody, then its bytes. Whether it was this call that did.
-async fn end(
+pub(super) async fn end(
     server: &Server,
     pieces: &Pieces,
     end: PiecesEnd,
@@ -439,6 +440,7 @@ async fn end(
 ) -> Result<bool, Refusal> {
     let id = &pieces.terms.id;
     let ended = server.catalog().end_pieces(id, end, outcome).await?;
+    steps::pass(steps::ENDED);
     // What cannot be removed now is swept at the next start: no row asks for it any more.
     if ended && let Err(error) = server.store().remove(id).await {
         tracing::warn!(%id, %error, "bytes of an upload that has ended could not be removed yet");
@@ -516,7 +518,10 @@ async fn run_on(
     }
     let at = |refusal| Rejected { refusal, at: Some(pieces.durable) };
     let plan = plan(server, &pieces, &append).map_err(at)?;
-    let _open = server.open_upload(&visitor.owner).map_err(at)?;
+    let open = server.open_upload(&pieces.terms.owner).map_err(at)?;
+    if let (Some(length), None) = (plan.length, pieces.length) {
+        open.reserve(length - pieces.durable).await.map_err(at)?;
+    }
     let counter = count(server, &pieces, append.progress_id.clone());
     if let (Some(length), Some(size)) = (plan.length, plan.body_size)
         && append.offset.saturating_add(size) > length
@@ -525,7 +530,7 @@ async fn run_on(
             Written { durable: pieces.durable, then: Then::Overflow(writer::beyond_the_end(&plan)) };
         return conclude(server, &turn, &pieces, &append, &counter, written).await;
     }
-    let written = writer::write(server, &turn, &pieces, &plan, &counter, body).await;
+    let written = writer::write(server, &turn, &pieces, &plan, &counter, &open, body).await;
     conclude(server, &turn, &pieces, &append, &counter, written).await
 }
 
@@ -710,7 +715,14 @@ async fn book(
     };
     let completion = Completion { id: id.clone(), size, sha256, stored_ms: receipt.stored_ms };
     let outcome = counter.outcome_done(vec![receipt.clone()]);
-    server.catalog().complete(vec![completion], outcome, Vec::new()).await?;
+    let finished = Finished {
+        protocol: Some(pieces.terms.protocol.to_string()),
+        metadata: pieces.terms.metadata.clone(),
+        ..Finished::new(receipt.clone())
+    };
+    let events = server.outbox().events([finished]);
+    server.catalog().complete(vec![completion], outcome, events).await?;
+    server.outbox().wake();
     counter.done(vec![receipt.clone()]);
     tracing::info!(%id, size, "stored");
     Ok(Upload {

@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -14,6 +17,7 @@ use super::{
     catalog::Catalog,
     cleanup,
     config::Config,
+    outbox::{self, Hook, Outbox},
     owner::OwnerId,
     progress::Progress,
     receive::Buffers,
@@ -33,10 +37,11 @@ pub struct Server {
     progress: Progress,
     buffers: Buffers,
     seats: Arc<Seats>,
+    outbox: Arc<Outbox>,
     tasks: TaskTracker,
     stopping: CancellationToken,
-    /// Uploads under way for each owner; an owner without any has no entry.
-    open: Mutex<HashMap<OwnerId, u32>>,
+    /// What each owner has under way; an owner without anything has no entry.
+    open: Mutex<HashMap<OwnerId, Share>>,
 }
 
 impl Server {
@@ -45,9 +50,22 @@ impl Server {
     /// # Errors
     /// When the folder or the catalog cannot be opened or repaired.
     pub async fn open(config: Config) -> anyhow::Result<Arc<Self>> {
+        Self::on_disk(config, None).await
+    }
+
+    /// As [`Server::open`], for an application that wants to know of every complete file: at least once, each time
+    /// with one and the same event id, also of those that were completed before it was started again.
+    ///
+    /// # Errors
+    /// As [`Server::open`].
+    pub async fn open_with_hook(config: Config, hook: Hook) -> anyhow::Result<Arc<Self>> {
+        Self::on_disk(config, Some(hook)).await
+    }
+
+    async fn on_disk(config: Config, hook: Option<Hook>) -> anyhow::Result<Arc<Self>> {
         let store = AnyStore::Disk(DiskStore::open(&config.data, config.durability).await?);
         let catalog = Catalog::open(&config.data.join("catalog.sqlite")).await?;
-        Self::assemble(config, store, catalog).await
+        Self::assemble(config, store, catalog, hook).await
     }
 
     /// A server that keeps everything in memory, at most `capacity` bytes of files, and forgets it at the end: for an
@@ -57,11 +75,16 @@ impl Server {
     /// When the catalog cannot be made.
     pub async fn in_memory(config: Config, capacity: u64) -> anyhow::Result<Arc<Self>> {
         let catalog = Catalog::open_in_memory().await?;
-        Self::assemble(config, AnyStore::Memory(MemoryStore::new(capacity)), catalog).await
+        Self::assemble(config, AnyStore::Memory(MemoryStore::new(capacity)), catalog, None).await
     }
 
-    async fn assemble(config: Config, store: AnyStore, catalog: Catalog) -> anyhow::Result<Arc<Self>> {
-        cleanup::after_a_crash(&store, &catalog).await?;
+    async fn assemble(
+        config: Config,
+        store: AnyStore,
+        catalog: Catalog,
+        hook: Option<Hook>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let outbox = Arc::new(Outbox::new(hook, config.finish_url.clone())?);
         let progress = Progress::new(config.progress_linger);
         let server = Arc::new(Self {
             config,
@@ -70,10 +93,13 @@ impl Server {
             progress,
             buffers: Buffers::new(BATCH_MEMORY),
             seats: Arc::default(),
+            outbox,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             open: Mutex::default(),
         });
+        cleanup::after_a_crash(&server).await?;
+        tokio::spawn(outbox::deliver(Arc::downgrade(&server), server.stopping.clone()));
         tokio::spawn(cleanup::now_and_then(Arc::downgrade(&server), server.stopping.clone()));
         Ok(server)
     }
@@ -103,6 +129,11 @@ impl Server {
         &self.buffers
     }
 
+    /// Who wants to know of complete files.
+    pub(super) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
     /// Who writes to which upload in pieces.
     pub(super) fn seats(&self) -> &Arc<Seats> {
         &self.seats
@@ -123,14 +154,28 @@ impl Server {
     /// # Errors
     /// [`ErrorCode::TooManyUploads`] when the owner has as many open as one may have.
     pub fn open_upload(self: &Arc<Self>, owner: &OwnerId) -> Result<OpenUpload, Refusal> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(owner.clone()).or_default();
-        if let Some(max) = self.config.max_open_uploads.filter(|&max| *count >= max) {
+        let mut open = self.shares();
+        let share = open.entry(owner.clone()).or_default();
+        if let Some(max) = self.config.max_open_uploads.filter(|&max| share.uploads >= max) {
             let message = format!("{max} uploads are under way already. Wait for one to end.");
             return Err(Refusal::new(ErrorCode::TooManyUploads, message).with_detail(max).retry_after(5));
         }
-        *count += 1;
-        Ok(OpenUpload { server: self.clone(), owner: owner.clone() })
+        Ok(self.opened(share, owner))
+    }
+
+    /// As [`Server::open_upload`], for one that takes the place of another of the same owner, which is about to end:
+    /// for a moment there may be one more than there may be.
+    pub fn open_in_place_of_another(self: &Arc<Self>, owner: &OwnerId) -> OpenUpload {
+        self.opened(self.shares().entry(owner.clone()).or_default(), owner)
+    }
+
+    fn opened(self: &Arc<Self>, share: &mut Share, owner: &OwnerId) -> OpenUpload {
+        share.uploads += 1;
+        OpenUpload { server: self.clone(), owner: owner.clone(), reserved: AtomicU64::new(0) }
+    }
+
+    fn shares(&self) -> MutexGuard<'_, HashMap<OwnerId, Share>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets the uploads under way end, or gives them up when `grace` has passed; then closes the catalog. After this
@@ -147,18 +192,62 @@ impl Server {
     }
 }
 
+/// What one owner has under way.
+#[derive(Debug, Default)]
+struct Share {
+    uploads: u32,
+    /// Bytes on their way that the catalog does not count yet.
+    reserved: u64,
+}
+
 /// One upload under way, counted against its owner's share until dropped.
 pub struct OpenUpload {
     server: Arc<Server>,
     owner: OwnerId,
+    reserved: AtomicU64,
+}
+
+impl OpenUpload {
+    /// Sets aside so many bytes of the owner's share, in all and instead of what was set aside before, for what this
+    /// upload brings and the catalog does not count yet. Of several uploads that would be too much together, the later
+    /// ones are refused; no more is set aside then than before.
+    ///
+    /// # Errors
+    /// [`ErrorCode::QuotaExceeded`].
+    pub async fn reserve(&self, bytes: u64) -> Result<(), Refusal> {
+        let Some(max) = self.server.config.limits.max_bytes_per_owner else { return Ok(()) };
+        let before = self.reserved.load(Ordering::SeqCst);
+        // First set aside, then looked at what is stored: an upload that is completed meanwhile is counted twice
+        // rather than not at all.
+        let reserved = self.set_aside(bytes);
+        let owned = self.server.catalog.owned_bytes(&self.owner).await;
+        if owned.as_ref().is_ok_and(|owned| owned.saturating_add(reserved) <= max) {
+            return Ok(());
+        }
+        self.set_aside(before.min(bytes));
+        owned?;
+        let message =
+            format!("Your uploads would take up more than the {max} bytes you may use. Delete some.");
+        Err(Refusal::new(ErrorCode::QuotaExceeded, message).with_detail(max))
+    }
+
+    /// What the owner has set aside in all afterwards.
+    fn set_aside(&self, bytes: u64) -> u64 {
+        let mut open = self.server.shares();
+        let before = self.reserved.swap(bytes, Ordering::SeqCst);
+        let share = open.entry(self.owner.clone()).or_default();
+        share.reserved = (share.reserved - before).saturating_add(bytes);
+        share.reserved
+    }
 }
 
 impl Drop for OpenUpload {
     fn drop(&mut self) {
-        let mut open = self.server.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.owner) {
-            *count -= 1;
-            if *count == 0 {
+        let mut open = self.server.shares();
+        if let Some(share) = open.get_mut(&self.owner) {
+            share.uploads -= 1;
+            share.reserved -= self.reserved.load(Ordering::SeqCst);
+            if share.uploads == 0 {
                 open.remove(&self.owner);
             }
         }

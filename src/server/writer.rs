@@ -35,7 +35,7 @@ use super::{
     progress::Counter,
     protocol::digest::{ChunkDigest, Verifier},
     receive::{BATCH_AGE, BATCH_BYTES, BATCH_CHUNKS, Batch, SPACE_CHECK_BYTES},
-    state::now_ms,
+    state::{OpenUpload, now_ms},
     store::{AnyStaging, StageOptions, Staging, Store, StoreError},
 };
 use crate::wire::{ErrorCode, UploadId};
@@ -253,6 +253,7 @@ pub(super) async fn write(
     pieces: &Pieces,
     plan: &Plan,
     counter: &Counter,
+    share: &OpenUpload,
     body: &mut Body,
 ) -> Written {
     let refused = |refusal| Written { durable: pieces.durable, then: Then::Refused(refusal) };
@@ -277,6 +278,8 @@ pub(super) async fn write(
         pieces,
         plan,
         counter,
+        share,
+        granted: if plan.length.is_some() { u64::MAX } else { pieces.durable },
         len: pieces.durable,
         asked_for: pieces.durable,
         durable: pieces.durable,
@@ -358,6 +361,9 @@ struct Pen<'a> {
     pieces: &'a Pieces,
     plan: &'a Plan,
     counter: &'a Counter,
+    share: &'a OpenUpload,
+    /// Up to where the owner's share was found to reach.
+    granted: u64,
     /// Bytes of the upload taken so far.
     len: u64,
     /// Up to where the last checkpoint was asked for.
@@ -436,7 +442,10 @@ impl Pen<'_> {
                 saved = or_never(&mut self.saving) => {
                     self.saving = None;
                     match saved {
-                        Ok(durable) => self.durable = durable,
+                        Ok(durable) => {
+                            self.durable = durable;
+                            self.is_counted().await;
+                        }
                         Err(fault) => return Ending::Fault(fault),
                     }
                 }
@@ -464,6 +473,12 @@ impl Pen<'_> {
                     if let Some(checking) = checking {
                         checking.update(&chunk);
                     }
+                    if self.len > self.granted
+                        && let Err(refusal) = self.grant().await
+                    {
+                        self.push(chunk, None);
+                        return Ending::Cut(refusal);
+                    }
                     self.unchecked_space += bytes;
                     if self.unchecked_space >= SPACE_CHECK_BYTES {
                         self.unchecked_space = 0;
@@ -487,6 +502,25 @@ impl Pen<'_> {
                 () = self.checkpoint_age.as_mut(), if self.checkpoint_waits_for_its_time() => {}
             }
         }
+    }
+
+    /// From the first checkpoint on, the catalog counts an upload by its length where that is known.
+    async fn is_counted(&mut self) {
+        if self.plan.length.is_some() {
+            // Less than before, or nothing, is never too much.
+            let _ = self.share.reserve(0).await;
+        }
+    }
+
+    /// Sets aside what the catalog does not count yet, and some more, so as not to ask for every chunk.
+    async fn grant(&mut self) -> Result<(), Refusal> {
+        let uncounted = self.len - self.durable;
+        let step = uncounted.saturating_add(CHECKPOINT_BYTES);
+        if self.share.reserve(step).await.is_ok() {
+            self.granted = self.len.saturating_add(CHECKPOINT_BYTES);
+            return Ok(());
+        }
+        self.share.reserve(uncounted).await
     }
 
     fn push(&mut self, chunk: Bytes, room: Option<OwnedSemaphorePermit>) {
@@ -562,6 +596,7 @@ impl Pen<'_> {
         }
         if let Some(saving) = self.saving.take() {
             self.durable = saving.await?;
+            self.is_counted().await;
         }
         Ok(())
     }

@@ -24,6 +24,16 @@ pub(super) async fn run(open: impl AsyncFn() -> Catalog) {
     one_bad_operation_sinks_no_other(&open().await).await;
     numbers_no_database_can_hold_are_refused(&open().await).await;
     a_caller_that_goes_away_undoes_nothing(&open().await).await;
+    pieces_are_what_they_were_begun_as(&open().await).await;
+    checkpoints_lead_on_from_the_last(&open().await).await;
+    an_earlier_writer_is_not_believed(&open().await).await;
+    only_what_is_sealed_becomes_complete(&open().await).await;
+    an_end_in_pieces_is_an_end(&open().await).await;
+    only_what_had_its_time_expires(&open().await).await;
+    what_is_left_of_pieces_is_forgotten_in_time(&open().await).await;
+    pieces_take_their_share(&open().await).await;
+    pieces_under_way_can_be_watched(&open().await).await;
+    events_are_due_until_they_are_delivered(&open().await).await;
     closed_it_answers_so(open().await).await;
 }
 
@@ -238,6 +248,227 @@ async fn a_caller_that_goes_away_undoes_nothing(catalog: &Catalog) {
     // Operations are carried out in their order: this one comes after.
     catalog.begin(new(2, 1)).await.unwrap();
     assert!(catalog.find(&id(1)).await.unwrap().is_some());
+}
+
+/// Upload `n` in pieces, of owner 1, of this length.
+fn new_pieces(n: u8, length: Option<u64>) -> NewPieces {
+    let terms = Terms {
+        id: id(n),
+        owner: owner(1),
+        open_to_all: false,
+        protocol: Protocol::Tus,
+        metadata: Some(String::new()),
+        concat: None,
+        is_part: false,
+        progress_id: id(n).as_str().parse().unwrap(),
+        want_sha256: true,
+        expected_sha256: Some("ab".repeat(32)),
+    };
+    let (name, media_type) = (format!("name {n}"), "text/plain".to_owned());
+    NewPieces { terms, name, media_type, length, expires_ms: 2_000 }
+}
+
+/// Bytes that have come to upload `n`, by this writer.
+fn came(n: u8, epoch: u64, range: std::ops::Range<u64>) -> Progressed {
+    Progressed {
+        id: id(n),
+        epoch,
+        appended_from: range.start,
+        checkpoint: Checkpoint { range, crc32c: 7 },
+        length: None,
+        seal: false,
+        expires_ms: 0,
+    }
+}
+
+fn all_came(n: u8, epoch: u64, range: std::ops::Range<u64>) -> Progressed {
+    Progressed { length: Some(range.end), seal: true, ..came(n, epoch, range) }
+}
+
+async fn pieces_are_what_they_were_begun_as(catalog: &Catalog) {
+    let new = new_pieces(1, Some(10));
+    catalog.begin_pieces(new.clone()).await.unwrap();
+    assert!(matches!(catalog.begin_pieces(new.clone()).await, Err(CatalogError::Exists(_))));
+    let pieces = catalog.pieces(&id(1)).await.unwrap().unwrap();
+    assert_eq!(pieces.terms, new.terms);
+    assert_eq!((pieces.state, pieces.length, pieces.durable), (PiecesState::Open, Some(10), 0));
+    assert_eq!(pieces.expires_ms, 2_000);
+    assert_eq!(catalog.words(&id(1)).await.unwrap(), Some((new.name, new.media_type)));
+    assert_eq!(catalog.pieces_under_way().await.unwrap(), [pieces]);
+    assert!(catalog.unfinished().await.unwrap().is_empty(), "a crash leaves it where it is");
+    catalog.discard(vec![id(1)], None).await.unwrap();
+    assert!(catalog.pieces(&id(1)).await.unwrap().is_some(), "only what came in one go is discarded");
+    assert_eq!(catalog.find(&id(1)).await.unwrap(), None);
+    assert_eq!(catalog.pieces(&id(2)).await.unwrap(), None);
+    assert_eq!(catalog.take_up(&id(2)).await.unwrap(), None);
+}
+
+/// Promise 2.
+async fn checkpoints_lead_on_from_the_last(catalog: &Catalog) {
+    catalog.begin_pieces(new_pieces(1, Some(10))).await.unwrap();
+    let epoch = catalog.take_up(&id(1)).await.unwrap().unwrap().epoch;
+    assert!(catalog.checkpoint(Progressed { expires_ms: 5_000, ..came(1, epoch, 0..4) }).await.unwrap());
+    for wrong in [0..4, 0..6, 3..5, 5..6] {
+        assert!(!catalog.checkpoint(came(1, epoch, wrong.clone())).await.unwrap(), "{wrong:?}");
+    }
+    assert!(catalog.checkpoint(came(1, epoch, 4..7)).await.unwrap());
+    // One that brings nothing leaves what is to be looked at after a crash.
+    assert!(catalog.checkpoint(came(1, epoch, 7..7)).await.unwrap());
+    let pieces = catalog.pieces(&id(1)).await.unwrap().unwrap();
+    assert_eq!((pieces.durable, pieces.appended_from), (7, 4));
+    assert_eq!(pieces.checked, Checkpoint { range: 4..7, crc32c: 7 });
+    assert_eq!(pieces.expires_ms, 5_000, "its time is lengthened, never shortened");
+    // More than there should be, or sealed before it is whole, is no word of any writer.
+    assert!(catalog.checkpoint(came(1, epoch, 7..11)).await.is_err());
+    assert!(catalog.checkpoint(Progressed { seal: true, ..came(1, epoch, 7..8) }).await.is_err());
+    assert_eq!(catalog.pieces(&id(1)).await.unwrap().unwrap(), pieces);
+}
+
+async fn an_earlier_writer_is_not_believed(catalog: &Catalog) {
+    catalog.begin_pieces(new_pieces(1, None)).await.unwrap();
+    let first = catalog.take_up(&id(1)).await.unwrap().unwrap().epoch;
+    let second = catalog.take_up(&id(1)).await.unwrap().unwrap().epoch;
+    assert!(second > first);
+    assert!(!catalog.checkpoint(came(1, first, 0..4)).await.unwrap());
+    assert!(!catalog.checkpoint(all_came(1, first, 0..4)).await.unwrap());
+    assert!(catalog.checkpoint(came(1, second, 0..3)).await.unwrap());
+    assert_eq!(catalog.pieces(&id(1)).await.unwrap().unwrap().durable, 3);
+}
+
+async fn only_what_is_sealed_becomes_complete(catalog: &Catalog) {
+    catalog.begin_pieces(new_pieces(1, None)).await.unwrap();
+    let epoch = catalog.take_up(&id(1)).await.unwrap().unwrap().epoch;
+    assert!(catalog.checkpoint(came(1, epoch, 0..4)).await.unwrap());
+    let early = catalog.complete(vec![done(1, 4)], None, Vec::new()).await;
+    assert!(matches!(early, Err(CatalogError::NotReceiving(which)) if which == id(1)));
+    assert!(catalog.checkpoint(all_came(1, epoch, 4..9)).await.unwrap());
+    assert!(!catalog.checkpoint(came(1, epoch, 9..10)).await.unwrap(), "sealed is sealed");
+    assert_eq!(catalog.take_up(&id(1)).await.unwrap(), None);
+    assert!(!catalog.end_pieces(&id(1), PiecesEnd::Cancelled, None).await.unwrap());
+    let short = catalog.complete(vec![done(1, 8)], None, Vec::new()).await;
+    assert!(matches!(short, Err(CatalogError::NotReceiving(_))), "{short:?}");
+    catalog.complete(vec![done(1, 9)], None, Vec::new()).await.unwrap();
+    assert!(catalog.complete(vec![done(1, 9)], None, Vec::new()).await.is_err(), "once");
+    let pieces = catalog.pieces(&id(1)).await.unwrap().unwrap();
+    assert_eq!((pieces.state, pieces.length, pieces.durable), (PiecesState::Complete, Some(9), 9));
+    let failed = PiecesEnd::Failed(ErrorBody::new(ErrorCode::StorageFailed, "No."));
+    assert!(!catalog.end_pieces(&id(1), failed, None).await.unwrap(), "a finished file is finished");
+    assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.size, 9);
+    assert!(catalog.pieces_under_way().await.unwrap().is_empty());
+    assert!(catalog.begin_delete(&id(1)).await.unwrap());
+    catalog.finish_delete(&id(1)).await.unwrap();
+    assert_eq!(catalog.pieces(&id(1)).await.unwrap().unwrap().state, PiecesState::Cancelled);
+}
+
+async fn an_end_in_pieces_is_an_end(catalog: &Catalog) {
+    let error = ErrorBody::new(ErrorCode::DigestMismatch, "It is another file.");
+    let outcome = outcome(Scope::Anyone, 1, ProgressState::Failed);
+    catalog.begin_pieces(new_pieces(1, None)).await.unwrap();
+    catalog.begin_pieces(new_pieces(2, None)).await.unwrap();
+    let epoch = catalog.take_up(&id(1)).await.unwrap().unwrap().epoch;
+    assert!(catalog.end_pieces(&id(2), PiecesEnd::Cancelled, None).await.unwrap());
+    assert!(catalog.checkpoint(all_came(1, epoch, 0..4)).await.unwrap());
+    let failed = || PiecesEnd::Failed(error.clone());
+    assert!(catalog.end_pieces(&id(1), failed(), Some(outcome.clone())).await.unwrap());
+    assert!(!catalog.end_pieces(&id(1), PiecesEnd::Cancelled, None).await.unwrap(), "the first counts");
+    let pieces = catalog.pieces(&id(1)).await.unwrap().unwrap();
+    assert_eq!((pieces.state, pieces.error), (PiecesState::Failed, Some(error.clone())));
+    assert_eq!(catalog.pieces(&id(2)).await.unwrap().unwrap().state, PiecesState::Cancelled);
+    assert_eq!(catalog.outcome(&outcome.frame.id, None).await.unwrap(), Some(outcome.frame));
+    assert!(!catalog.checkpoint(came(1, epoch, 4..5)).await.unwrap());
+    assert_eq!(catalog.take_up(&id(1)).await.unwrap(), None);
+    assert!(catalog.complete(vec![done(1, 4)], None, Vec::new()).await.is_err());
+    assert!(catalog.pieces_under_way().await.unwrap().is_empty());
+    assert!(catalog.unfinished().await.unwrap().is_empty());
+}
+
+async fn only_what_had_its_time_expires(catalog: &Catalog) {
+    for n in 1..=3 {
+        catalog.begin_pieces(new_pieces(n, None)).await.unwrap();
+    }
+    let epoch = catalog.take_up(&id(2)).await.unwrap().unwrap().epoch;
+    assert!(catalog.checkpoint(Progressed { expires_ms: 9_000, ..came(2, epoch, 0..4) }).await.unwrap());
+    let epoch = catalog.take_up(&id(3)).await.unwrap().unwrap().epoch;
+    assert!(catalog.checkpoint(all_came(3, epoch, 0..4)).await.unwrap());
+    assert!(catalog.pieces_expired(1_999).await.unwrap().is_empty());
+    assert_eq!(catalog.pieces_expired(2_000).await.unwrap(), [id(1)]);
+    let expire =
+        async |n, now_ms| catalog.end_pieces(&id(n), PiecesEnd::Expired { now_ms }, None).await.unwrap();
+    assert!(!expire(1, 1_999).await && expire(1, 2_000).await);
+    assert!(!expire(2, 8_999).await, "somebody has gone on with it");
+    assert!(!expire(3, u64::MAX >> 1).await, "it is to become a file");
+    assert_eq!(catalog.pieces(&id(1)).await.unwrap().unwrap().state, PiecesState::Expired);
+}
+
+async fn what_is_left_of_pieces_is_forgotten_in_time(catalog: &Catalog) {
+    for n in 1..=3 {
+        catalog.begin_pieces(new_pieces(n, None)).await.unwrap();
+    }
+    assert!(catalog.end_pieces(&id(1), PiecesEnd::Cancelled, None).await.unwrap());
+    let epoch = catalog.take_up(&id(2)).await.unwrap().unwrap().epoch;
+    assert!(catalog.checkpoint(all_came(2, epoch, 0..4)).await.unwrap());
+    catalog.complete(vec![done(2, 4)], None, Vec::new()).await.unwrap();
+    catalog.forget_outcomes_before(1_600_000_000_000).await.unwrap();
+    assert!(catalog.pieces(&id(1)).await.unwrap().is_some());
+    catalog.forget_outcomes_before(i64::MAX as u64).await.unwrap();
+    assert_eq!(catalog.pieces(&id(1)).await.unwrap(), None);
+    assert!(catalog.pieces(&id(2)).await.unwrap().is_some(), "its file is there");
+    assert!(catalog.pieces(&id(3)).await.unwrap().is_some(), "it may go on");
+}
+
+async fn pieces_take_their_share(catalog: &Catalog) {
+    catalog.begin_pieces(new_pieces(1, Some(100))).await.unwrap();
+    catalog.begin_pieces(new_pieces(2, None)).await.unwrap();
+    assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), 100);
+    let epoch = catalog.take_up(&id(2)).await.unwrap().unwrap().epoch;
+    assert!(catalog.checkpoint(came(2, epoch, 0..4)).await.unwrap());
+    assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), 104);
+    assert!(catalog.checkpoint(all_came(2, epoch, 4..5)).await.unwrap());
+    catalog.complete(vec![done(2, 5)], None, Vec::new()).await.unwrap();
+    assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), 105, "counted once");
+    assert!(catalog.end_pieces(&id(1), PiecesEnd::Cancelled, None).await.unwrap());
+    assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), 5);
+    assert_eq!(catalog.owned_bytes(&owner(2)).await.unwrap(), 0);
+}
+
+async fn pieces_under_way_can_be_watched(catalog: &Catalog) {
+    let new = new_pieces(1, Some(10));
+    let open =
+        NewPieces { terms: Terms { open_to_all: true, ..new_pieces(2, None).terms }, ..new_pieces(2, None) };
+    catalog.begin_pieces(new.clone()).await.unwrap();
+    catalog.begin_pieces(open.clone()).await.unwrap();
+    let seen = async |of: &NewPieces, viewer: Option<OwnerId>| {
+        catalog.standing(&of.terms.progress_id, viewer.as_ref()).await.unwrap()
+    };
+    let frame = seen(&new, Some(owner(1))).await.unwrap();
+    assert_eq!((frame.state, frame.received, frame.size), (ProgressState::Receiving, 0, Some(10)));
+    assert!(seen(&new, Some(owner(2))).await.is_none() && seen(&new, None).await.is_none());
+    assert!(seen(&open, None).await.is_some());
+    assert!(catalog.end_pieces(&id(2), PiecesEnd::Cancelled, None).await.unwrap());
+    assert!(seen(&open, None).await.is_none());
+}
+
+async fn events_are_due_until_they_are_delivered(catalog: &Catalog) {
+    let event = |n: u8| FinishEvent { event_id: id(n), event: format!("event {n}") };
+    assert_eq!(catalog.next_delivery().await.unwrap(), None);
+    catalog.begin(new(1, 1)).await.unwrap();
+    catalog.begin(new(2, 1)).await.unwrap();
+    let refused = catalog.complete(vec![done(1, 1), done(9, 1)], None, vec![event(8)]).await;
+    assert!(refused.is_err());
+    assert!(catalog.undelivered(1, 9).await.unwrap().is_empty(), "no file, no event");
+    catalog.complete(vec![done(1, 1), done(2, 1)], None, vec![event(1), event(2)]).await.unwrap();
+    let due = catalog.undelivered(1, 9).await.unwrap();
+    let told: Vec<_> = due.iter().map(|due| (due.event_id.clone(), due.event.as_str(), due.tries)).collect();
+    assert_eq!(told, [(id(1), "event 1", 0), (id(2), "event 2", 0)]);
+    assert_eq!(catalog.undelivered(1, 1).await.unwrap(), due[..1]);
+    catalog.deliver_later(&id(1), 500).await.unwrap();
+    catalog.delivered(&id(2)).await.unwrap();
+    assert!(catalog.undelivered(499, 9).await.unwrap().is_empty());
+    assert_eq!(catalog.next_delivery().await.unwrap(), Some(500));
+    let again = catalog.undelivered(500, 9).await.unwrap();
+    assert_eq!((again.len(), &again[0].event_id, again[0].tries), (1, &id(1), 1));
+    catalog.delivered(&id(1)).await.unwrap();
+    assert_eq!(catalog.next_delivery().await.unwrap(), None);
 }
 
 async fn closed_it_answers_so(catalog: Catalog) {

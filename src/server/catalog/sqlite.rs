@@ -28,6 +28,7 @@ use super::{
 use crate::{
     server::{
         owner::{OwnerId, Scope},
+        steps,
         store::Checkpoint,
     },
     wire::{ErrorBody, ProgressFrame, ProgressId, ProgressState, Receipt, UploadId},
@@ -367,10 +368,39 @@ enum Operation {
     DeliverLater { event_id: UploadId, not_before_ms: u64 },
 }
 
+impl Operation {
+    fn step(&self) -> Step {
+        match self {
+            Self::Begin { .. } | Self::BeginPieces { .. } => Step(None, Some(steps::BEGUN)),
+            Self::TakeUp { .. } => Step(None, Some(steps::TAKEN_UP)),
+            Self::Checkpoint { progressed } if progressed.seal => {
+                Step(Some(steps::CHECKPOINT), Some(steps::SEALED))
+            }
+            Self::Checkpoint { .. } => Step(Some(steps::CHECKPOINT), Some(steps::CHECKPOINTED)),
+            Self::Complete { .. } => Step(Some(steps::COMPLETE), Some(steps::COMPLETED)),
+            _ => Step(None, None),
+        }
+    }
+}
+
+/// What is reached before a commit and after it.
+struct Step(Option<&'static str>, Option<&'static str>);
+
+impl Step {
+    fn before(self) {
+        self.0.into_iter().for_each(steps::pass);
+    }
+
+    fn after(self) {
+        self.1.into_iter().for_each(steps::pass);
+    }
+}
+
 /// The writer: takes what has come in while the last commit was under way, and commits it together.
 async fn write(pool: SqlitePool, mut asked: mpsc::Receiver<Asked>) {
     let mut batch = Vec::with_capacity(BATCH);
     while asked.recv_many(&mut batch, BATCH).await > 0 {
+        batch.iter().for_each(|asked| asked.operation.step().before());
         let results = match commit(&pool, &batch).await {
             Ok(rows) => rows.into_iter().map(Ok).collect(),
             // One that cannot be carried out must not sink the others.
@@ -379,7 +409,8 @@ async fn write(pool: SqlitePool, mut asked: mpsc::Receiver<Asked>) {
             // The disk has failed all of them; trying again what could not be flushed would only hide that.
             Err(Failure::Commit(error)) => batch.iter().map(|_| Err(Arc::clone(&error).into())).collect(),
         };
-        for (Asked { reply, .. }, result) in batch.drain(..).zip(results) {
+        for (Asked { reply, operation }, result) in batch.drain(..).zip(results) {
+            operation.step().after();
             let _ = reply.send(result);
         }
     }
@@ -669,9 +700,14 @@ async fn keep(books: &mut SqliteConnection, outcome: Option<&Outcome>) -> Result
 const ANYONE: &str = "";
 
 fn migrator() -> Migrator {
-    let migrations = MIGRATIONS.iter().map(|&(version, name, sql)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    });
+    migrator_to(i64::MAX)
+}
+
+fn migrator_to(last: i64) -> Migrator {
+    let migrations =
+        MIGRATIONS.iter().filter(|(version, ..)| *version <= last).map(|&(version, name, sql)| {
+            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        });
     Migrator::with_migrations(migrations.collect())
 }
 
@@ -862,6 +898,83 @@ mod tests {
         }
         assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.size, 5);
         assert_eq!(catalog.unfinished().await.unwrap(), [(id(2), Unfinished::Deleting)]);
+    }
+
+    /// Promises 2 and 11, for statements that nobody has written yet.
+    #[tokio::test]
+    async fn the_database_itself_keeps_offsets_and_ends() {
+        let catalog = Catalog::open_in_memory().await.unwrap();
+        let whole = |n: u8, length| NewPieces {
+            terms: Terms {
+                id: id(n),
+                owner: owner(1),
+                open_to_all: true,
+                protocol: super::super::Protocol::Rufh,
+                metadata: None,
+                concat: None,
+                is_part: false,
+                progress_id: id(n).as_str().parse().unwrap(),
+                want_sha256: false,
+                expected_sha256: None,
+            },
+            name: String::new(),
+            media_type: String::new(),
+            length,
+            expires_ms: 0,
+        };
+        for n in 1..=3 {
+            catalog.begin_pieces(whole(n, Some(5))).await.unwrap();
+            catalog.take_up(&id(n)).await.unwrap().unwrap();
+            let progressed = Progressed {
+                id: id(n),
+                epoch: 1,
+                checkpoint: Checkpoint { range: 0..5, crc32c: 0 },
+                appended_from: 0,
+                length: None,
+                seal: n == 1,
+                expires_ms: 0,
+            };
+            assert!(catalog.checkpoint(progressed).await.unwrap());
+        }
+        catalog.complete(vec![done(1, 5)], None, Vec::new()).await.unwrap();
+        assert!(catalog.end_pieces(&id(3), PiecesEnd::Cancelled, None).await.unwrap());
+        let database = catalog.books.reads.clone();
+        for statement in [
+            "UPDATE resumables SET durable = 4, checked_from = 0, appended_from = 0 WHERE state = 'open'",
+            "UPDATE resumables SET epoch = 0 WHERE state = 'open'",
+            "UPDATE resumables SET state = 'complete' WHERE state = 'open'",
+            "UPDATE resumables SET state = 'open' WHERE state = 'cancelled'",
+            "UPDATE resumables SET state = 'failed' WHERE state = 'complete'",
+            "UPDATE resumables SET state = 'cancelled' WHERE state = 'complete'",
+            "DELETE FROM resumables WHERE state = 'complete'",
+            "DELETE FROM resumables WHERE state = 'open'",
+            "UPDATE uploads SET state = 'complete', size = 5, stored_ms = 1 WHERE state = 'receiving'",
+        ] {
+            let error = sqlx::query(statement).execute(&database).await.expect_err(statement);
+            assert!(error.to_string().contains("cannot"), "{statement}: {error}");
+        }
+        assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.size, 5);
+    }
+
+    /// A catalog of the first version, with what was in it, is brought to this one.
+    #[tokio::test]
+    async fn an_older_catalog_is_brought_up_to_date() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let old = pool(1).connect_with(options).await.unwrap();
+        migrator_to(1).run(&old).await.unwrap();
+        let statement =
+            "INSERT INTO uploads (id, owner, state, name, media_type, field, size, created_ms, stored_ms)
+                         VALUES ($1, $2, 'complete', 'old', 'text/plain', '', 3, 1, 1)";
+        let insert =
+            sqlx::query(statement).bind(id(1).as_str().to_owned()).bind(owner(1).as_str().to_owned());
+        insert.execute(&old).await.unwrap();
+        old.close().await;
+        let catalog = Catalog::open(&path).await.unwrap();
+        assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.name, "old");
+        assert!(catalog.pieces_under_way().await.unwrap().is_empty());
+        catalog.close().await;
     }
 
     /// The writer takes what waits in one go: a commit costs a flush of the disk.

@@ -35,7 +35,7 @@ use super::{
     ByteStream, Checkpoint, Checkpointing, Durability, Readable, Sealed, Source, StageOptions, Staging,
     Store, StoreError, hex,
 };
-use crate::wire::UploadId;
+use crate::{server::steps, wire::UploadId};
 
 /// Reads and writes that run at the same time.
 const MAX_QUICK: usize = 16;
@@ -164,7 +164,10 @@ impl Store for DiskStore {
             if fs::exists(shared.stored(&name))? {
                 return Err(ErrorKind::AlreadyExists.into());
             }
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(shared.staged(&name))
+            let file =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(shared.staged(&name))?;
+            steps::pass(steps::STAGED);
+            Ok(file)
         });
         let file = file.await?;
         Ok(DiskStaging {
@@ -351,7 +354,9 @@ impl Staging for DiskStaging {
         let mut hashing = std::mem::replace(&mut self.hashing, Hashing::No);
         let _turn = self.shared.quick.acquire().await;
         let written = blocking("writing a staged file", move || {
+            steps::attempt(steps::WRITE)?;
             let len = write_all_at(&handle.file, &chunks, offset)?;
+            steps::pass(steps::WRITTEN);
             if let Hashing::Running(hasher) = &mut hashing {
                 chunks.iter().for_each(|chunk| hasher.update(chunk));
             }
@@ -486,7 +491,9 @@ impl Shared {
     /// Forces a file or folder to the medium, once: after a failure the kernel may have dropped the pages and call
     /// the next sync a success, so a failure is final and the volume is not to be trusted.
     fn force(&self, file: &File, force: Force) -> io::Result<()> {
-        (self.sync)(file, force).inspect_err(|error| {
+        let forced = steps::attempt(steps::SYNC).and_then(|()| (self.sync)(file, force));
+        steps::pass(steps::SYNCED);
+        forced.inspect_err(|error| {
             self.healthy.store(false, Ordering::Relaxed);
             tracing::error!(%error, "the volume failed to make a file durable");
         })
@@ -504,12 +511,16 @@ impl Shared {
         if fs::exists(&stored)? {
             return Err(ErrorKind::AlreadyExists.into());
         }
+        steps::attempt(steps::RENAME)?;
         fs::rename(self.staged(id), &stored)?;
+        steps::pass(steps::RENAMED);
         self.force_folder(&folder).inspect_err(|_| {
             if let Err(error) = unlink(&stored) {
                 tracing::error!(%id, %error, "a file that failed to be stored stays behind");
             }
-        })
+        })?;
+        steps::pass(steps::STORED);
+        Ok(())
     }
 
     /// Makes sure that the folder of a stored file is there and that its name is on the medium.

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 /// The program's own defaults, for this folder.
-fn config(folder: &Path) -> Config {
+pub(crate) fn config(folder: &Path) -> Config {
     let folder = folder.to_str().unwrap();
     let Command::Serve(raw) =
         Cli::parse_from(["plimsoll", "serve", "--addr", "127.0.0.1:0", "--data", folder]).command;
