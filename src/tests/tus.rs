@@ -260,6 +260,24 @@ async fn an_upload_of_nothing_is_whole_at_once() {
     assert_eq!((got.status, got.body.len()), (200, 0));
 }
 
+#[tokio::test]
+async fn what_nobody_goes_on_with_expires_and_files_do_not() {
+    let server = TestServer::with(|config| config.max_age = std::time::Duration::from_millis(1)).await;
+    let whole = server.send("PUT /files/whole HTTP/1.1", b"hello").await;
+    assert_eq!(whole.status, 201, "{whole:?}");
+    let url = create(&server, "Upload-Length: 10").await;
+    let mut expired = tus(&server, &format!("HEAD {url}"), "", b"").await;
+    while expired.status == 200 {
+        expired = tus(&server, &format!("HEAD {url}"), "", b"").await;
+    }
+    assert_eq!(expired.status, 410, "{expired:?}");
+    assert!(!expired.headers.contains_key("upload-offset"), "{expired:?}");
+    assert_eq!(patch(&server, &url, 0, b"hello").await.error().code, ErrorCode::Gone);
+    assert_eq!(server.get(&url).await.status, 404);
+    assert_eq!(server.get(&whole.headers["location"]).await.body, b"hello");
+    assert_eq!(server.stored_files().len(), 1);
+}
+
 /// tuspy without metadata sends the field empty; @tus/server refuses it with 400.
 #[tokio::test]
 async fn empty_metadata_is_metadata() {
