@@ -402,6 +402,11 @@ impl Pen<'_> {
                 self.give_up().await;
                 Then::Refused(refusal)
             }
+            // In tus an upload is whole when all of its bytes are there, however the request ended that brought the
+            // last: whoever asks next reads it from the offset.
+            Ending::Cut(_) if self.plan.ends == Ends::AtLength && self.plan.length == Some(self.len) => {
+                self.conclude().await
+            }
             Ending::Cut(refusal) => match self.save_all(false).await {
                 Ok(()) => Then::Refused(refusal),
                 Err(fault) => self.after(fault).await,

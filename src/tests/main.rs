@@ -8,6 +8,7 @@
 mod books;
 mod bytes;
 mod crash;
+mod faults;
 mod files;
 mod lifecycle;
 mod markup;

@@ -177,12 +177,16 @@ pub(crate) struct Raw {
     pub(crate) stream: TcpStream,
     read: Vec<u8>,
     /// The request was `HEAD`: the length in its answer is that of a body which does not come.
-    bodiless: bool,
+    pub(crate) bodiless: bool,
 }
 
 impl Raw {
     pub(crate) async fn connect(addr: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(addr).await.unwrap(), read: Vec::new(), bodiless: false }
+        Self::over(TcpStream::connect(addr).await.unwrap())
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { stream, read: Vec::new(), bodiless: false }
     }
 
     /// Waits for a frame of this upload that fits, asking on this connection.
