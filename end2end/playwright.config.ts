@@ -1,4 +1,5 @@
-// What runs where: the specs in Chromium and in Firefox, and the scriptless ones in both without scripts.
+// What runs where: the specs in Chromium and in Firefox, the scriptless ones in both without scripts, and other
+// people's clients in none.
 
 import { defineConfig } from '@playwright/test';
 import { chromiumLaunch, firefoxLaunch } from './browsers';
@@ -23,6 +24,8 @@ export default defineConfig<object, Options>({
   reporter: [['list']],
   use: { trace: 'off', video: 'off', screenshot: 'only-on-failure' },
   projects: [
+    // Clients that are no browsers.
+    { name: 'clients', testDir: './clients' },
     { name: 'chromium', testIgnore: scriptless, use: { browserName: 'chromium', launchOptions: chromium } },
     { name: 'firefox', testIgnore: scriptless, use: { browserName: 'firefox', launchOptions: firefox } },
     {
