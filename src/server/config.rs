@@ -30,6 +30,8 @@ mod default {
     pub(super) const MAX_OPEN_UPLOADS: &str = "64";
     // Far beyond what one machine's uploads need; each costs some 20 KiB and a file handle.
     pub(super) const MAX_CONNECTIONS: &str = "10000";
+    pub(super) const INTERIM_RESPONSES: &str = "off";
+    pub(super) const RUFH_INTEROP: &str = "8,9";
     pub(super) const SPACE_RESERVE: &str = "512MiB";
     pub(super) const HEADER_TIMEOUT: &str = "30s";
     pub(super) const IDLE_TIMEOUT: &str = "60s";
@@ -114,6 +116,22 @@ pub struct RawConfig {
     #[arg(value_name = "NUMBER", default_value = default::MAX_CONNECTIONS, help_heading = "Limits")]
     pub max_connections: String,
 
+    /// Whether a client of Resumable Uploads for HTTP is told where its upload can be gone on with while it still
+    /// sends (104, over HTTP/1.1): `on` or `off`.
+    ///
+    /// Some proxies do not let such answers through, and some fail at them.
+    #[arg(long, env = "PLIMSOLL_INTERIM_RESPONSES", hide_env_values = true)]
+    #[arg(value_name = "on|off", default_value = default::INTERIM_RESPONSES)]
+    #[arg(help_heading = "Other sites, proxies, log")]
+    pub interim_responses: String,
+
+    /// Versions of the draft of Resumable Uploads for HTTP whose clients are sent those answers, separated by
+    /// commas.
+    #[arg(long, env = "PLIMSOLL_RUFH_INTEROP", hide_env_values = true)]
+    #[arg(value_name = "NUMBERS", default_value = default::RUFH_INTEROP)]
+    #[arg(help_heading = "Other sites, proxies, log")]
+    pub rufh_interop: String,
+
     /// Bytes of the volume that uploads must leave free (SIZE), or `none`.
     #[arg(long, env = "PLIMSOLL_SPACE_RESERVE", hide_env_values = true)]
     #[arg(value_name = "SIZE", default_value = default::SPACE_RESERVE, help_heading = "Limits")]
@@ -197,6 +215,8 @@ impl Default for RawConfig {
             max_bytes_per_owner: default::MAX_BYTES_PER_OWNER.to_owned(),
             max_open_uploads: default::MAX_OPEN_UPLOADS.to_owned(),
             max_connections: default::MAX_CONNECTIONS.to_owned(),
+            interim_responses: default::INTERIM_RESPONSES.to_owned(),
+            rufh_interop: default::RUFH_INTEROP.to_owned(),
             space_reserve: default::SPACE_RESERVE.to_owned(),
             min_rate: default::MIN_RATE.to_owned(),
             header_timeout: default::HEADER_TIMEOUT.to_owned(),
@@ -240,6 +260,10 @@ pub struct Config {
     pub max_open_uploads: Option<u32>,
     /// Most connections at one time; `None` is no limit.
     pub max_connections: Option<u32>,
+    /// Whether interim responses are sent.
+    pub interim_responses: bool,
+    /// Interop versions of Resumable Uploads for HTTP whose clients are sent some.
+    pub rufh_interop: Vec<u64>,
     /// Longest time for the head of a request, and for a connection without one.
     pub header_timeout: Duration,
     /// How long an unfinished upload waits for its sender, and how long the catalog keeps how one ended.
@@ -297,6 +321,14 @@ impl Config {
         let max_bytes_per_owner = check.value("max-bytes-per-owner", &raw.max_bytes_per_owner, limit(size));
         let max_open_uploads = check.value("max-open-uploads", &raw.max_open_uploads, count);
         let max_connections = check.value("max-connections", &raw.max_connections, count);
+        let interim_responses = check.value("interim-responses", &raw.interim_responses, |text| match text {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => Err("is neither `on` nor `off`".to_owned()),
+        });
+        let rufh_interop = check.value("rufh-interop", &raw.rufh_interop, |text| {
+            text.split(',').map(|version| number(version.trim())).collect::<Result<Vec<_>, _>>()
+        });
         let space_reserve = check.value("space-reserve", &raw.space_reserve, limit(size));
         let min_rate = check.value("min-rate", &raw.min_rate, limit(size));
         let header_timeout = check.value("header-timeout", &raw.header_timeout, some_time);
@@ -339,6 +371,8 @@ impl Config {
                 limits,
                 max_open_uploads: max_open_uploads?,
                 max_connections: max_connections?,
+                interim_responses: interim_responses?,
+                rufh_interop: rufh_interop?,
                 header_timeout: header_timeout?,
                 max_age: max_age?,
                 progress_linger: progress_linger?,
@@ -640,6 +674,8 @@ mod tests {
                 max_bytes_per_owner: "-1".to_owned(),
                 max_open_uploads: "0".to_owned(),
                 max_connections: "4294967296".to_owned(),
+                interim_responses: "yes".to_owned(),
+                rufh_interop: "8,nine".to_owned(),
                 space_reserve: "1e9".to_owned(),
                 min_rate: "fast".to_owned(),
                 header_timeout: "0".to_owned(),
@@ -668,6 +704,8 @@ mod tests {
                 "max-bytes-per-owner",
                 "max-open-uploads",
                 "max-connections",
+                "interim-responses",
+                "rufh-interop",
                 "space-reserve",
                 "min-rate",
                 "header-timeout",

@@ -369,6 +369,61 @@ async fn a_cut_piece_is_kept_as_far_as_it_came() {
     }
 }
 
+/// With 104 a client that sends all in one request knows where to go on when it is cut.
+#[tokio::test]
+async fn an_address_told_early_is_where_to_go_on() {
+    let server = TestServer::with(|config| config.interim_responses = true).await;
+    let bytes = pattern(1_000_000);
+    let fields = |more: &str| format!("Host: x\nContent-Length: 1000000\nUpload-Complete: ?1{more}");
+    for version in ["8", "9"] {
+        let mut raw = server.connect().await;
+        let versioned = fields(&format!(
+            "\nUpload-Draft-Interop-Version: {version}\nX-Progress-ID: told-early-{version}"
+        ));
+        raw.send(head("POST /files", &versioned) + "\r\n\r\n").await;
+        raw.send(&bytes[..300_000]).await;
+        let early = raw.answer().await;
+        assert_eq!((early.status, early.headers["upload-draft-interop-version"].as_str()), (104, version));
+        assert!(early.headers["upload-limit"].contains("max-age="), "{early:?}");
+        server.frame(&format!("told-early-{version}"), |frame| frame.received == 300_000).await;
+        drop(raw);
+        let url = &early.headers["location"];
+        assert_eq!(state(&server, url).await, (300_000, false));
+        assert_eq!(finished(&append(&server, url, 300_000, true, &bytes[300_000..]).await).size, 1_000_000);
+        assert_eq!(server.get(url).await.body, bytes);
+    }
+    // Several requests on one connection, with `100 Continue` as well: each answer is whole and in its place.
+    let mut raw = server.connect().await;
+    for _ in 0..3 {
+        let careful = fields("\nUpload-Draft-Interop-Version: 8\nExpect: 100-continue");
+        raw.send(head("PUT /files/x", &careful) + "\r\n\r\n").await;
+        let mut before = [raw.answer().await, raw.answer().await];
+        before.sort_by_key(|answer| answer.status);
+        assert_eq!([before[0].status, before[1].status], [100, 104]);
+        raw.send(&bytes).await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.headers["location"], before[1].headers["location"]);
+        assert_eq!(server.get(&finished(&answer).url).await.body, bytes);
+    }
+    // Nobody else is told: another version or none, another protocol, HTTP/1.0, a server that was not asked to.
+    let silent = TestServer::start().await;
+    for (server, request) in [
+        (&server, head("POST /files", &fields(""))),
+        (&server, head("POST /files", &fields("\nUpload-Draft-Interop-Version: 7"))),
+        (&server, head("PUT /files/x", "Host: x\nContent-Length: 1000000\nUpload-Draft-Interop-Version: 8")),
+        (
+            &server,
+            head("POST /files", &fields("\nUpload-Draft-Interop-Version: 8")).replace("HTTP/1.1", "HTTP/1.0"),
+        ),
+        (&silent, head("POST /files", &fields("\nUpload-Draft-Interop-Version: 8"))),
+    ] {
+        let mut raw = server.connect().await;
+        raw.send(request.clone() + "\r\n\r\n").await;
+        raw.send(&bytes).await;
+        assert_eq!(raw.answer().await.status, 201, "{request}");
+    }
+}
+
 /// tusd waited eight seconds for a lock; ours takes the upload over.
 #[tokio::test]
 async fn a_stalled_request_gives_way_to_the_next() {

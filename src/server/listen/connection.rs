@@ -34,7 +34,7 @@ use axum::{
     Router,
     body::Body,
     extract::ConnectInfo,
-    http::{HeaderValue, Request, Response},
+    http::{HeaderValue, Request, Response, Version},
 };
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
@@ -56,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
+    interim::{Between, Exchange},
     line::{LARGEST_READ, Line, Room},
     tls::{self, Tls},
 };
@@ -170,7 +171,22 @@ impl Shared {
     {
         let line = line.reading_ahead(self.read_ahead.clone());
         let app = self.app.clone();
-        let service = service_fn(move |request| answer(app.clone(), request, from));
+        let exchange = self.server.config().interim_responses.then(Arc::<Exchange>::default);
+        let line = Between::new(line, exchange.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            // Clients of HTTP/1.0 know no interim responses (RFC 9110, section 15.2).
+            let exchange = exchange.as_ref().filter(|_| request.version() == Version::HTTP_11);
+            let turn = exchange.map(Exchange::begin);
+            if let Some(turn) = &turn {
+                request.extensions_mut().insert(turn.interim());
+            }
+            let answer = answer(app.clone(), request, from);
+            async move {
+                let answered = answer.await;
+                drop(turn);
+                answered
+            }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.server.config().header_timeout)

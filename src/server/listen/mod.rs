@@ -3,6 +3,7 @@
 //! wait to be taken. Must never know a route.
 
 mod connection;
+pub mod interim;
 mod line;
 mod tls;
 

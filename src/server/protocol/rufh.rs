@@ -103,6 +103,23 @@ pub fn append(headers: &HeaderMap) -> Result<Append, Refusal> {
     Ok(Append { offset, complete, length, content_digest: content_digest(headers)? })
 }
 
+/// The version of the draft that a client says it speaks.
+pub fn interop_version(headers: &HeaderMap) -> Option<u64> {
+    natural(headers, headers::UPLOAD_DRAFT_INTEROP_VERSION)
+}
+
+/// Status and reason of the interim response that tells an upload's address while it is being sent.
+pub const RESUMPTION_SUPPORTED: (u16, &str) = (104, "Upload Resumption Supported");
+
+/// The fields of that response, to a client that speaks this version.
+pub fn supported(upload: &Upload, limits: &Limits, version: u64, now_ms: u64) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    put(&mut fields, header::LOCATION, location(&upload.id));
+    put(&mut fields, headers::UPLOAD_LIMIT, limit(limits, seconds_left(upload, now_ms)));
+    put(&mut fields, headers::UPLOAD_DRAFT_INTEROP_VERSION, version);
+    fields
+}
+
 /// The answer to a request that began an upload whose end is still to come.
 pub fn created(upload: &Upload, limits: &Limits, now_ms: u64) -> Response {
     let mut response = StatusCode::CREATED.into_response();
@@ -340,6 +357,10 @@ mod tests {
                 "204\ncache-control: no-store\nupload-complete: ?0\nupload-length: 5\n{limit}\nupload-offset: 0"
             )
         );
+        let supported = supported(&new, &limits, 8, now_ms);
+        assert_eq!((supported.len(), &supported["upload-draft-interop-version"]), (3, &"8".parse().unwrap()));
+        assert_eq!(supported["location"], location(&new.id));
+        assert_eq!(supported["upload-limit"], "max-size=100, max-age=3600");
         let unknown = Upload { length: None, ..new };
         assert!(!state(&unknown, &limits, now_ms).headers().contains_key("upload-length"));
         // Its time is over and nobody has cleared it away yet.

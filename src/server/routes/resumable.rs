@@ -19,6 +19,7 @@ use crate::{
     server::{
         Refusal, Server,
         body::drain_in_background,
+        listen::interim::Interim,
         multipart,
         protocol::{self, Dialect, fields::number, rufh, tus},
         questions,
@@ -114,6 +115,8 @@ struct Call {
     method: Method,
     headers: HeaderMap,
     query: Option<String>,
+    /// Where it can be answered before its body has been read.
+    interim: Option<Interim>,
 }
 
 impl Call {
@@ -126,7 +129,8 @@ impl Call {
         let (parts, body) = request.into_parts();
         let method = protocol::method(&parts.method, &parts.headers);
         let dialect = protocol::dialect(&method, &parts.headers);
-        (Self { server, visitor, method, headers: parts.headers, query }, dialect, body)
+        let interim = parts.extensions.get().cloned();
+        (Self { server, visitor, method, headers: parts.headers, query, interim }, dialect, body)
     }
 
     /// A request at the address of one upload.
@@ -259,6 +263,7 @@ impl Call {
         if !complete && body.is_end_stream() {
             return Ok(rufh::created(&upload, limits, now_ms()));
         }
+        self.tell_early(&upload);
         let append = Append {
             visitor: self.visitor.clone(),
             offset: 0,
@@ -373,6 +378,17 @@ impl Call {
             progress_id,
             repr_digest: None,
             want_sha256: false,
+        }
+    }
+
+    /// Tells the client where it can go on, should this request be cut, if it says that it understands.
+    fn tell_early(&self, upload: &resumable::Upload) {
+        let config = self.server.config();
+        let version = rufh::interop_version(&self.headers);
+        let Some(version) = version.filter(|version| config.rufh_interop.contains(version)) else { return };
+        if let Some(interim) = &self.interim {
+            let (status, reason) = rufh::RESUMPTION_SUPPORTED;
+            interim.send(status, reason, &rufh::supported(upload, &config.limits, version, now_ms()));
         }
     }
 
