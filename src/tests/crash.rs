@@ -13,7 +13,7 @@ use plimsoll::{
     wire::{ProgressFrame, ProgressState, Receipt, UploadAnswer},
 };
 
-use crate::util::{form, form_head, pattern};
+use crate::util::{PATIENCE, form, form_head, pattern};
 
 /// The program on a free port; killed when dropped.
 pub(crate) struct Program {
@@ -23,9 +23,16 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::with(folder, "", &[])
+    }
+
+    /// With these faults (see `server::steps`) and options.
+    pub(crate) fn with(folder: &Path, faults: &str, options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
             .args(["serve", "--addr", "127.0.0.1:0", "--data"])
             .arg(folder)
+            .args(options)
+            .env("FAILPOINTS", faults)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -40,19 +47,24 @@ impl Program {
         self.child.id()
     }
 
-    fn kill(mut self) {
+    /// Waits until it has died by itself.
+    pub(crate) fn died(mut self) -> std::process::ExitStatus {
+        wait_for_end(|| self.child.try_wait().unwrap())
+    }
+
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn terminate(mut self) -> std::process::ExitStatus {
+    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.child.wait().unwrap()
     }
 
     /// Sends this and nothing more; the connection stays open while the stream lives.
-    fn begin(&self, bytes: &[u8]) -> TcpStream {
+    pub(crate) fn begin(&self, bytes: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.addr).unwrap();
         stream.write_all(bytes).unwrap();
         stream
@@ -67,12 +79,23 @@ impl Program {
         answer.split_off(end + 4)
     }
 
-    fn get(&self, path: &str) -> Vec<u8> {
+    pub(crate) fn get(&self, path: &str) -> Vec<u8> {
         self.ask(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
     }
 
-    fn frame(&self, id: &str) -> ProgressFrame {
+    pub(crate) fn frame(&self, id: &str) -> ProgressFrame {
         serde_json::from_slice(&self.get(&format!("/progress/{id}"))).unwrap()
+    }
+}
+
+fn wait_for_end<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(std::time::Instant::now() < deadline, "it never came to pass");
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 
@@ -83,13 +106,13 @@ impl Drop for Program {
     }
 }
 
-fn upload(id: &str, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn upload(id: &str, bytes: &[u8]) -> Vec<u8> {
     let body = form("XX", &[("file", id, bytes)]);
     let head = form_head("XX", &format!("\r\nHost: x\r\nConnection: close\r\nX-Progress-ID: {id}"));
     [format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat()
 }
 
-fn files_below(folder: &Path) -> usize {
+pub(crate) fn files_below(folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     entries
         .map(|entry| entry.unwrap().path())

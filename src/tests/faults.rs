@@ -1,0 +1,370 @@
+//! The real program with faults: it dies at every named step and at moments that look random, is started again on the
+//! same folder, and must have kept every offset that it told and told of every file. Clients speak tus.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use plimsoll::{
+    server::{outbox::Finished, steps},
+    wire::{Receipt, UploadAnswer},
+};
+
+use crate::{
+    crash::{Program, files_below, upload},
+    util::{PATIENCE, pattern},
+};
+
+/// One request of tus, whole: status and header of its answer, or that the program is gone.
+fn tus(addr: SocketAddr, request: &str, fields: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.write_all(head_of(request, fields, body.len()).as_bytes())?;
+    // It may answer, or die, before it has read everything.
+    let sent = stream.write_all(body);
+    let answer = Answer::read(&mut stream)?;
+    sent.map(|()| answer)
+}
+
+fn head_of(request: &str, fields: &[(&str, &str)], length: usize) -> String {
+    let mut fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    if request.starts_with("PATCH") {
+        fields += "Content-Type: application/offset+octet-stream\r\n";
+    }
+    format!(
+        "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTus-Resumable: 1.0.0\r\n\
+         {fields}Content-Length: {length}\r\n\r\n"
+    )
+}
+
+struct Answer {
+    status: u16,
+    headers: BTreeMap<String, String>,
+}
+
+impl Answer {
+    fn read(stream: &mut TcpStream) -> io::Result<Self> {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let head = String::from_utf8_lossy(&answer);
+        let (head, _) = head.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        Ok(Self { status: status.ok_or(io::ErrorKind::InvalidData)?, headers })
+    }
+
+    fn offset(&self) -> Option<u64> {
+        self.headers.get("upload-offset").map(|text| text.parse().unwrap())
+    }
+}
+
+fn create(addr: SocketAddr, length: usize) -> io::Result<String> {
+    let answer = tus(addr, "POST /files", &[("Upload-Length", &length.to_string())], b"")?;
+    assert_eq!(answer.status, 201);
+    Ok(answer.headers["location"].clone())
+}
+
+fn patch(addr: SocketAddr, url: &str, offset: u64, bytes: &[u8]) -> io::Result<Answer> {
+    tus(addr, &format!("PATCH {url}"), &[("Upload-Offset", &offset.to_string())], bytes)
+}
+
+fn head(addr: SocketAddr, url: &str) -> io::Result<Answer> {
+    tus(addr, &format!("HEAD {url}"), &[], b"")
+}
+
+/// Somebody who wants to know of every file: keeps the events, and takes them all.
+struct Listener {
+    url: String,
+    told: Arc<Mutex<Vec<Finished>>>,
+}
+
+impl Listener {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/finished", listener.local_addr().unwrap());
+        let told = Arc::<Mutex<Vec<Finished>>>::default();
+        let keep = Arc::clone(&told);
+        // Ends with the tests: it waits for a connection that nobody makes any more.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if let Some(finished) = Self::take(stream) {
+                    keep.lock().unwrap().push(finished);
+                }
+            }
+        });
+        Self { url, told }
+    }
+
+    fn take(stream: TcpStream) -> Option<Finished> {
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            // The program may die while it tells.
+            if reader.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            let line = line.trim().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.parse().ok()?;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        let finished = serde_json::from_slice(&body).unwrap();
+        let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+        reader.get_mut().write_all(answer).ok()?;
+        Some(finished)
+    }
+
+    /// Waits until it was told of this file; the ids of all events about it.
+    fn events(&self, url: &str) -> HashSet<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = self.told.lock().unwrap();
+            let of_it = told.iter().filter(|finished| finished.upload.url == url);
+            let events: HashSet<_> = of_it.map(|finished| finished.event_id.to_string()).collect();
+            if !events.is_empty() {
+                return events;
+            }
+            drop(told);
+            assert!(Instant::now() < deadline, "nobody was told of {url}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// What a client has been told.
+#[derive(Debug, Default)]
+struct Told {
+    /// An upload that was cancelled, and whether that was confirmed.
+    cancelled: Option<(String, bool)>,
+    /// A form's file.
+    form: Option<Receipt>,
+    /// An upload in pieces, and how far it was.
+    upload: Option<String>,
+    offset: u64,
+}
+
+/// Where the pieces of that upload end.
+const PIECES: [usize; 3] = [400_000, 1_100_000, 1_500_000];
+
+/// A client's day: one upload begun and cancelled, one upload in three pieces, one form. Ends early when the program
+/// does.
+fn a_day(addr: SocketAddr, whole: &[u8], told: &mut Told) -> io::Result<()> {
+    let cancelled = create(addr, 100_000)?;
+    told.cancelled = Some((cancelled.clone(), false));
+    patch(addr, &cancelled, 0, &whole[..50_000])?;
+    assert_eq!(tus(addr, &format!("DELETE {cancelled}"), &[], b"")?.status, 204);
+    told.cancelled = Some((cancelled, true));
+
+    let url = create(addr, whole.len())?;
+    told.upload = Some(url.clone());
+    for end in PIECES {
+        let answer = patch(addr, &url, told.offset, &whole[told.offset as usize..end])?;
+        assert_eq!((answer.status, answer.offset()), (204, Some(end as u64)));
+        told.offset = end as u64;
+    }
+
+    let mut stream = TcpStream::connect(addr)?;
+    stream.write_all(&upload("the-form", &whole[..200_000]))?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    told.form = serde_json::from_str::<UploadAnswer>(body)?.files.into_iter().next();
+    Ok(())
+}
+
+/// What must be true after the next start, whatever the step; the client goes on where it was. Files that there are.
+fn the_next_day(program: &Program, listener: &Listener, whole: &[u8], told: &Told, step: &str) -> usize {
+    let addr = program.addr;
+    let mut files = 0;
+    if let Some((url, confirmed)) = &told.cancelled {
+        let answer = head(addr, url).unwrap();
+        if *confirmed {
+            assert!([404, 410].contains(&answer.status), "{step}: {}", answer.status);
+        }
+        if answer.status == 200 {
+            assert_eq!(tus(addr, &format!("DELETE {url}"), &[], b"").unwrap().status, 204, "{step}");
+        }
+    }
+    let form = program.frame("the-form");
+    if let Some(receipt) = &told.form {
+        assert_eq!(form.receipts.first(), Some(receipt), "{step}");
+    }
+    // Not answered, it may be there all the same: then whole.
+    for receipt in &form.receipts {
+        files += 1;
+        assert_eq!(program.get(&receipt.url), whole[..200_000], "{step}");
+        assert_eq!(listener.events(&receipt.url).len(), 1, "{step}");
+    }
+    let url = told.upload.clone().unwrap_or_else(|| create(addr, whole.len()).unwrap());
+    let answer = head(addr, &url).unwrap();
+    assert_eq!(answer.status, 200, "{step}");
+    let offset = answer.offset().unwrap();
+    assert!(offset >= told.offset, "{step}: told {}, and now {offset}", told.offset);
+    // Also when all of it has come: a finished upload answers with its end again.
+    let last = patch(addr, &url, offset, &whole[offset as usize..]).unwrap();
+    assert_eq!((last.status, last.offset()), (204, Some(whole.len() as u64)), "{step}");
+    assert_eq!(program.get(&url), whole, "{step}");
+    assert_eq!(listener.events(&url).len(), 1, "{step}: one event id");
+    files + 1
+}
+
+/// Promises 2, 10 and 11 at every step of an upload's life, by the program's own death there.
+#[test]
+fn killed_at_any_step_it_keeps_what_it_told_and_tells_of_every_file() {
+    let whole = pattern(PIECES[2]);
+    let listener = Listener::start();
+    let options = ["--finish-url", &listener.url];
+    let mut walked = 0;
+    for step in steps::ALL {
+        // The first time the step is reached, and a later one.
+        for faults in [format!("{step}=return(die)"), format!("{step}=2*off->return(die)")] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut told = Told::default();
+            let program = Program::with(folder.path(), &faults, &options);
+            let day = a_day(program.addr, &whole, &mut told);
+            // Reached less often than that; delivery may be under way still, but of two events only.
+            if day.is_ok() && faults.contains("off") {
+                continue;
+            }
+            let status = program.died();
+            assert!(!status.success(), "{faults}: {status:?}");
+            walked += 1;
+
+            let program = Program::with(folder.path(), "", &options);
+            let files = the_next_day(&program, &listener, &whole, &told, &faults);
+            assert!(program.terminate().success(), "{faults}");
+            assert_eq!(files_below(&folder.path().join("staging")), 0, "{faults}");
+            assert_eq!(files_below(&folder.path().join("files")), files, "{faults}: nothing half made");
+            assert_eq!(files_below(&folder.path().join("trash")), 0, "{faults}");
+        }
+    }
+    assert!(walked > steps::ALL.len(), "some steps are reached more than twice: {walked}");
+}
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Killed after any number of bytes, again and again: what was told is there each time, and the file in the end is
+/// the file. `PLIMSOLL_KILLS` says how often, `PLIMSOLL_DICE` where the dice begin.
+#[test]
+fn killed_at_any_moment_no_told_byte_is_lost() {
+    let number = |name, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let kills = number("PLIMSOLL_KILLS", 40);
+    let mut dice = Dice(number("PLIMSOLL_DICE", 1));
+    let folder = tempfile::tempdir().unwrap();
+    let whole = pattern(12_000_000);
+    let mut upload: Option<String> = None;
+    let (mut told, mut files) = (0, 0);
+    for round in 0..kills {
+        let program = Program::start(folder.path());
+        let url = match upload.take() {
+            Some(url) => url,
+            None => {
+                told = 0;
+                create(program.addr, whole.len()).unwrap()
+            }
+        };
+        let answer = head(program.addr, &url).unwrap();
+        let offset = answer.offset().unwrap_or_else(|| panic!("{round}: {}", answer.status));
+        assert!(offset >= told, "{round}: told {told}, and now {offset}");
+        let mut at = offset;
+        // Some pieces that are answered, then one that is not.
+        for _ in 0..dice.below(4) {
+            let end = (at + dice.below(600_000)).min(whole.len() as u64);
+            let answer = patch(program.addr, &url, at, &whole[at as usize..end as usize]).unwrap();
+            assert_eq!((answer.status, answer.offset()), (204, Some(end)), "{round}");
+            at = end;
+        }
+        told = at;
+        if told == whole.len() as u64 {
+            assert_eq!(program.get(&url), whole, "{round}");
+            files += 1;
+            program.kill();
+            continue;
+        }
+        let rest = &whole[at as usize..];
+        let request = head_of(&format!("PATCH {url}"), &[("Upload-Offset", &at.to_string())], rest.len());
+        let mut stream = program.begin(request.as_bytes());
+        let sent = dice.below(3_000_000).min(rest.len() as u64);
+        stream.write_all(&rest[..sent as usize]).unwrap();
+        // At any stage of what the program does with them.
+        let received = at + dice.below(sent + 1);
+        let id = url.rsplit_once('/').unwrap().1.to_owned();
+        let deadline = Instant::now() + PATIENCE;
+        while program.frame(&id).received < received {
+            assert!(Instant::now() < deadline, "{round}: {received} bytes never came");
+        }
+        program.kill();
+        upload = Some(url);
+    }
+    let program = Program::start(folder.path());
+    if let Some(url) = upload {
+        let offset = head(program.addr, &url).unwrap().offset().unwrap();
+        assert!(offset >= told);
+        assert_eq!(patch(program.addr, &url, offset, &whole[offset as usize..]).unwrap().status, 204);
+        assert_eq!(program.get(&url), whole);
+        files += 1;
+    }
+    assert_eq!(files_below(&folder.path().join("files")), files);
+    assert_eq!(files_below(&folder.path().join("staging")), 0);
+}
+
+/// A full disk: 507 with the offset; others go on, and so does this one when there is room again.
+#[test]
+fn without_room_it_says_where_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = pattern(1_000_000);
+    let program = Program::with(folder.path(), "write=2*off->1*return(full)", &[]);
+    let (one, other) = (create(program.addr, 1_000_000).unwrap(), create(program.addr, 6).unwrap());
+    // Few enough bytes that each piece is one write.
+    assert_eq!(patch(program.addr, &one, 0, &whole[..2000]).unwrap().offset(), Some(2000));
+    assert_eq!(patch(program.addr, &other, 0, b"oth").unwrap().offset(), Some(3));
+    let full = patch(program.addr, &one, 2000, &whole[2000..3000]).unwrap();
+    assert_eq!((full.status, full.offset()), (507, Some(2000)));
+    assert_eq!(patch(program.addr, &other, 3, b"ers").unwrap().offset(), Some(6));
+    assert_eq!(head(program.addr, &one).unwrap().offset(), Some(2000));
+    assert_eq!(patch(program.addr, &one, 2000, &whole[2000..]).unwrap().status, 204);
+    assert_eq!(program.get(&one), whole);
+    assert_eq!(program.get(&other), b"others");
+}
+
+/// A sync that failed is never tried again: its upload has failed for good, and the volume is not to be trusted.
+#[test]
+fn after_a_failed_sync_the_upload_is_gone_and_the_volume_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = pattern(300_000);
+    let program = Program::start(folder.path());
+    let url = create(program.addr, 300_000).unwrap();
+    assert_eq!(patch(program.addr, &url, 0, &whole[..100_000]).unwrap().offset(), Some(100_000));
+    program.kill();
+    let program = Program::with(folder.path(), "sync=return", &[]);
+    let failed = patch(program.addr, &url, 100_000, &whole[100_000..]).unwrap();
+    assert_eq!((failed.status, failed.offset()), (500, None));
+    let gone = head(program.addr, &url).unwrap();
+    assert_eq!((gone.status, gone.offset()), (410, None));
+    let mut stream = program.begin(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(Answer::read(&mut stream).unwrap().status, 503);
+    program.kill();
+    let program = Program::start(folder.path());
+    assert_eq!(head(program.addr, &url).unwrap().status, 410);
+    assert_eq!(files_below(&folder.path().join("files")), 0);
+    assert_eq!(files_below(&folder.path().join("staging")), 0);
+}
