@@ -16,6 +16,7 @@ use super::{
     receive::{self, Allowance, Expected, FileHead, ReceiveLimits, Received},
     security::Visitor,
     state::{OpenUpload, now_ms},
+    steps,
     store::Store,
 };
 use crate::wire::{ErrorCode, ProgressId, Receipt, UploadId};
@@ -188,6 +189,7 @@ async fn run(
     });
     let limits = ReceiveLimits { allowance, ..receive_limits(server) };
     let received = receive_shape(server, &arrival, &mut body, counter, begun, &limits).await;
+    steps::pass(steps::RECEIVED);
     let booked = match received {
         Ok(received) => book(server, received, counter).await,
         Err(refusal) => Err(refusal),

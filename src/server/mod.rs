@@ -11,6 +11,8 @@ pub mod listen;
 pub mod multipart;
 pub mod outbox;
 pub mod owner;
+#[cfg(test)]
+mod power_loss;
 pub mod progress;
 pub mod protocol;
 pub mod questions;

@@ -531,6 +531,7 @@ async fn run_on(
         return conclude(server, &turn, &pieces, &append, &counter, written).await;
     }
     let written = writer::write(server, &turn, &pieces, &plan, &counter, &open, body).await;
+    steps::pass(steps::RECEIVED);
     conclude(server, &turn, &pieces, &append, &counter, written).await
 }
 
@@ -746,38 +747,47 @@ pub(super) async fn complete_sealed(
     turn.close();
     let counter = count(server, pieces, None);
     counter.processing();
+    // The store may have it already. Where the names of files are not kept as a whole, it may then be staged as well.
+    match stored(server, pieces).await {
+        Ok(Some(sealed)) => return book(server, pieces, sealed, &counter).await,
+        Ok(None) => {}
+        Err(refusal) => {
+            counter.pause(pieces.durable);
+            return Err(refusal);
+        }
+    }
     match writer::open(server, pieces).await {
         Ok(staging) => become_a_file(server, pieces, staging, &counter).await,
-        // The store has it already.
-        Err(StoreError::NotFound | StoreError::Exists) => match stored(server, pieces).await {
-            Ok(sealed) => book(server, pieces, sealed, &counter).await,
-            Err(refusal) => {
-                fail(server, pieces, &counter, &refusal).await;
-                Err(refusal)
-            }
-        },
-        Err(error) => {
+        Err(error @ (StoreError::NotFound | StoreError::Short { .. })) => {
             let refusal = error.into();
             fail(server, pieces, &counter, &refusal).await;
             Err(refusal)
+        }
+        Err(error) => {
+            counter.pause(pieces.durable);
+            Err(error.into())
         }
     }
 }
 
 /// What the store holds of an upload that became a file there, and not yet in the catalog.
-async fn stored(server: &Server, pieces: &Pieces) -> Result<Sealed, Refusal> {
-    let readable = server.store().open(&pieces.terms.id).await?;
+async fn stored(server: &Server, pieces: &Pieces) -> Result<Option<Sealed>, Refusal> {
+    let readable = match server.store().open(&pieces.terms.id).await {
+        Ok(readable) => readable,
+        Err(StoreError::NotFound) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     let size = readable.len();
     if size != pieces.durable {
         return Err(StoreError::Short { found: size, expected: pieces.durable }.into());
     }
     if !pieces.terms.want_sha256 && pieces.terms.expected_sha256.is_none() {
-        return Ok(Sealed { size, sha256: None });
+        return Ok(Some(Sealed { size, sha256: None }));
     }
     let hashing = readable.stream(0..size).try_fold(Sha256::new(), |mut hasher, piece: Bytes| async move {
         hasher.update(&piece);
         Ok(hasher)
     });
     let hasher = hashing.await.map_err(|source| StoreError::Io { doing: "reading a stored file", source })?;
-    Ok(Sealed { size, sha256: Some(super::store::hex(&hasher.finalize())) })
+    Ok(Some(Sealed { size, sha256: Some(super::store::hex(&hasher.finalize())) }))
 }

@@ -78,7 +78,7 @@ impl Server {
         Self::assemble(config, AnyStore::Memory(MemoryStore::new(capacity)), catalog, None).await
     }
 
-    async fn assemble(
+    pub(super) async fn assemble(
         config: Config,
         store: AnyStore,
         catalog: Catalog,

@@ -33,6 +33,8 @@ pub const RENAME: &str = "rename";
 pub const RENAMED: &str = "renamed";
 /// After that name was forced to the medium.
 pub const STORED: &str = "stored";
+/// All of a request has come and is durable; what becomes of it is still open.
+pub const RECEIVED: &str = "received";
 /// Before files are entered as complete.
 pub const COMPLETE: &str = "complete";
 /// After they were: from here on they may be told.
@@ -45,7 +47,7 @@ pub const DELIVERED: &str = "delivered";
 pub const ENDED: &str = "ended";
 
 /// All steps, in the order of an upload's life.
-pub const ALL: [&str; 18] = [
+pub const ALL: [&str; 19] = [
     BEGUN,
     TAKEN_UP,
     STAGED,
@@ -59,6 +61,7 @@ pub const ALL: [&str; 18] = [
     RENAME,
     RENAMED,
     STORED,
+    RECEIVED,
     COMPLETE,
     COMPLETED,
     DELIVER,

@@ -71,7 +71,7 @@ impl Program {
     }
 
     /// One whole request; the body of its answer.
-    fn ask(&self, request: &[u8]) -> Vec<u8> {
+    pub(crate) fn ask(&self, request: &[u8]) -> Vec<u8> {
         let mut stream = self.begin(request);
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();

@@ -11,7 +11,7 @@ use std::{
 
 use plimsoll::{
     server::{outbox::Finished, steps},
-    wire::{Receipt, UploadAnswer},
+    wire::{ProgressState, Receipt, UploadAnswer},
 };
 
 use crate::{
@@ -366,5 +366,32 @@ fn after_a_failed_sync_the_upload_is_gone_and_the_volume_marked() {
     let program = Program::start(folder.path());
     assert_eq!(head(program.addr, &url).unwrap().status, 410);
     assert_eq!(files_below(&folder.path().join("files")), 0);
+    assert_eq!(files_below(&folder.path().join("staging")), 0);
+}
+
+/// A fault of our own, a panic: nothing of a form is left, an upload in pieces goes on, and the server with it.
+#[test]
+fn a_panic_sinks_one_request_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = pattern(200_000);
+    let program = Program::with(folder.path(), "received=1*panic->off", &[]);
+    let answer = program.ask(&upload("the-first", &whole));
+    assert!(String::from_utf8_lossy(&answer).contains("internal"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(program.frame("the-first").state, ProgressState::Failed);
+    assert_eq!(
+        (files_below(&folder.path().join("files")), files_below(&folder.path().join("staging"))),
+        (0, 0)
+    );
+    let answer: UploadAnswer = serde_json::from_slice(&program.ask(&upload("the-second", &whole))).unwrap();
+    assert_eq!(program.get(&answer.files[0].url), whole);
+    program.kill();
+
+    let program = Program::with(folder.path(), "received=1*panic->off", &[]);
+    let url = create(program.addr, 200_000).unwrap();
+    assert_eq!(patch(program.addr, &url, 0, &whole[..150_000]).unwrap().status, 500);
+    assert_eq!(head(program.addr, &url).unwrap().offset(), Some(150_000));
+    assert_eq!(patch(program.addr, &url, 150_000, &whole[150_000..]).unwrap().status, 204);
+    assert_eq!(program.get(&url), whole);
+    assert!(program.terminate().success());
     assert_eq!(files_below(&folder.path().join("staging")), 0);
 }

@@ -275,6 +275,43 @@ async fn too_many_open_uploads_of_one_owner_are_refused_and_may_be_tried_again()
     assert_eq!(server.send(&form_head("YY", &format!("\r\nCookie: {cookie}")), &body).await.status, 200);
 }
 
+/// An owner with as many uploads under way as may be, whose browser sends one of them again by itself, used to be
+/// refused: the newcomer was counted before the one whose place it takes.
+#[tokio::test]
+async fn who_sends_again_takes_the_place_of_the_first_in_the_count_as_well() {
+    let server = TestServer::with(|config| config.max_open_uploads = Some(1)).await;
+    let cookie = server.send(&form_head("XX", ""), &form("XX", &[("file", "a", b"a")])).await.cookie();
+    let body = form("ZZ", &[("file", "again", &pattern(9000))]);
+    let head = form_head("ZZ", &format!("\r\nCookie: {cookie}\r\nX-Progress-ID: the-first"));
+    let mut first = server.connect().await;
+    first.send(format!("{head}\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len())).await;
+    first.send(&body[..5000]).await;
+    wait_for(|| (server.server.progress().live() == 1).then_some(())).await;
+    let again = server.send(&head, &body).await;
+    assert_eq!(again.status, 200, "{}", again.text());
+    assert_eq!(first.answer().await.error().code, ErrorCode::Superseded);
+    server.settled().await;
+    assert_eq!(server.stored_files().len(), 2);
+}
+
+/// The owner's share used to be looked at only when a request began: several at once could pass it together.
+#[tokio::test]
+async fn uploads_at_one_time_share_what_their_owner_may_have() {
+    let server = TestServer::with(|config| config.limits.max_bytes_per_owner = Some(1000)).await;
+    let cookie = server.send("PUT /files/x HTTP/1.1", b"x").await.cookie();
+    let head = |name: &str| format!("PUT /files/{name} HTTP/1.1\r\nCookie: {cookie}");
+    let mut first = server.connect().await;
+    first.send(format!("{}\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n258\r\n", head("first"))).await;
+    first.send(&pattern(600)).await;
+    wait_for(|| (server.stored_files().len() == 2).then_some(())).await;
+    let second = server.send(&head("second"), &pattern(500)).await;
+    assert_eq!((second.status, second.error().code), (413, ErrorCode::QuotaExceeded));
+    first.send("\r\n0\r\n\r\n").await;
+    assert_eq!(first.answer().await.status, 201);
+    assert_eq!(server.send(&head("third"), &pattern(399)).await.status, 201);
+    assert_eq!(server.send(&head("fourth"), b"x").await.status, 413);
+}
+
 /// The limit used to hold for announced sizes and known owners only: a chunked body, or one without our cookie, could
 /// fill the volume.
 #[tokio::test]

@@ -79,7 +79,7 @@ struct Shared {
 
 /// How much of a file is forced to the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Force {
+pub(in crate::server) enum Force {
     /// Its bytes, and of what is said of it only what it takes to find them: fdatasync.
     Bytes,
     /// All of it: fsync.
@@ -105,7 +105,11 @@ impl DiskStore {
         Self::open_with(root.to_owned(), sync).await
     }
 
-    async fn open_with(root: PathBuf, sync: fn(&File, Force) -> io::Result<()>) -> Result<Self, StoreError> {
+    /// With another way of forcing things to the medium.
+    pub(in crate::server) async fn open_with(
+        root: PathBuf,
+        sync: fn(&File, Force) -> io::Result<()>,
+    ) -> Result<Self, StoreError> {
         blocking("opening the data folder", move || {
             for folder in [STAGING, FILES, TRASH] {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(root.join(folder))?;

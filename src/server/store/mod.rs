@@ -12,6 +12,8 @@ use std::{fmt, io, ops::Range, pin::Pin, str::FromStr};
 use bytes::Bytes;
 use futures_util::Stream;
 
+#[cfg(test)]
+pub(super) use disk::Force;
 pub use disk::{DiskStaging, DiskStore};
 pub use memory::{MemoryStaging, MemoryStore};
 
