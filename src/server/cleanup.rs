@@ -53,7 +53,7 @@ pub(super) async fn after_a_crash(server: &Arc<Server>) -> anyhow::Result<()> {
     let failed = failed.await?;
     let mut swept = store.sweep().await?;
     for id in store.staged().await?.into_iter().filter(|id| !kept.contains(id)) {
-        store.remove(&id).await?;
+        store.unstage(&id).await?;
         swept += 1;
     }
     if count > 0 || swept > 0 || !kept.is_empty() {

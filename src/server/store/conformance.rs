@@ -284,6 +284,14 @@ async fn what_is_kept_can_be_read_and_removed<S: Store>(store: &S) {
     assert_eq!(pieces.concat(), whole[100..400_000]);
     store.remove(&id(19)).await.unwrap();
     assert_eq!(store.staged().await.unwrap(), []);
+    drop(store.stage(&id(19), KEPT).await.unwrap());
+    put(store, &id(20), b"stored").await;
+    for id in [id(19), id(19), id(20)] {
+        store.unstage(&id).await.unwrap();
+    }
+    assert_eq!(store.staged().await.unwrap(), []);
+    assert_eq!(read(store, &id(20), 0..9).await, b"stored", "only what is staged");
+    store.remove(&id(20)).await.unwrap();
     let discarded = store.stage(&id(19), KEPT).await.unwrap();
     discarded.discard().await;
     assert_eq!(store.staged().await.unwrap(), [], "discarded is discarded, kept or not");

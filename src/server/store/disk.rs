@@ -256,6 +256,11 @@ impl Store for DiskStore {
         blocking("removing a file", move || shared.remove(&id)).await
     }
 
+    async fn unstage(&self, id: &UploadId) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.run("removing a staged file", move |shared| unlink(&shared.staged(&id)).map(drop)).await
+    }
+
     async fn staged(&self) -> Result<Vec<UploadId>, StoreError> {
         self.run("listing staged files", |shared| ids_in(&shared.root.join(STAGING))).await
     }
@@ -779,6 +784,19 @@ mod tests {
         assert_eq!(store.sweep().await.unwrap(), 1);
         assert_eq!(tree(root.path()), [format!("files/am/bq/{}", id(3)), "staging/README".to_owned()]);
         assert_eq!(store.open(&id(3)).await.unwrap().len(), 5);
+    }
+
+    /// The old name used to take the file along when it was swept.
+    #[tokio::test]
+    async fn a_file_with_both_its_names_loses_the_first() {
+        let root = tempfile::tempdir().unwrap();
+        let store = DiskStore::open(root.path(), Durability::Full).await.unwrap();
+        store_file(&store, &id(1), b"whole").await.unwrap();
+        fs::hard_link(store.shared.stored(&id(1)), store.shared.staged(&id(1))).unwrap();
+        assert_eq!(store.staged().await.unwrap(), [id(1)]);
+        store.unstage(&id(1)).await.unwrap();
+        assert_eq!(store.staged().await.unwrap(), []);
+        assert_eq!(store.open(&id(1)).await.unwrap().len(), 5);
     }
 
     #[tokio::test]

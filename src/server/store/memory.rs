@@ -148,6 +148,14 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn unstage(&self, id: &UploadId) -> Result<(), StoreError> {
+        let mut held = self.shared.held();
+        if let Some(Entry::Staged(_) | Entry::Kept(_)) = held.files.get(id) {
+            held.remove(id);
+        }
+        Ok(())
+    }
+
     async fn staged(&self) -> Result<Vec<UploadId>, StoreError> {
         let held = self.shared.held();
         let staged =

@@ -76,6 +76,10 @@ pub trait Store: Send + Sync {
     /// there or not; try again. *Dropped*: as for failure.
     fn remove(&self, id: &UploadId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Removes what is staged of this id, and nothing else: a file that is stored stays, also where a loss of power has
+    /// left it with both its names. Idempotent.
+    fn unstage(&self, id: &UploadId) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// The ids of everything staged. At start-up these are what a crash has left.
     fn staged(&self) -> impl Future<Output = Result<Vec<UploadId>, StoreError>> + Send;
 
@@ -359,6 +363,10 @@ impl Store for AnyStore {
 
     async fn remove(&self, id: &UploadId) -> Result<(), StoreError> {
         each!(self, store => store.remove(id).await)
+    }
+
+    async fn unstage(&self, id: &UploadId) -> Result<(), StoreError> {
+        each!(self, store => store.unstage(id).await)
     }
 
     async fn staged(&self) -> Result<Vec<UploadId>, StoreError> {
