@@ -15,6 +15,7 @@ mod markup;
 mod net;
 mod pages;
 mod rufh;
+mod steps;
 mod tidy;
 mod tus;
 mod uploads;
