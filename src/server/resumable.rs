@@ -502,17 +502,19 @@ async fn run_on(
             return Err(mismatch(&append, pieces.durable));
         }
     };
-    let pieces = match server.catalog().take_up(id).await? {
-        Some(pieces) => pieces,
-        None => {
-            let pieces = alive(server, known(server, id, visitor).await?).await?;
-            if pieces.state == PiecesState::Sealed {
-                complete_sealed(server, &turn, &pieces).await?;
+    let taken_up = server.catalog().take_up(id).await;
+    let pieces =
+        match taken_up.map_err(|error| Rejected { refusal: error.into(), at: Some(pieces.durable) })? {
+            Some(pieces) => pieces,
+            None => {
+                let pieces = alive(server, known(server, id, visitor).await?).await?;
+                if pieces.state == PiecesState::Sealed {
+                    complete_sealed(server, &turn, &pieces).await?;
+                }
+                let pieces = alive(server, known(server, id, visitor).await?).await?;
+                return replay(server, pieces, &append).await;
             }
-            let pieces = alive(server, known(server, id, visitor).await?).await?;
-            return replay(server, pieces, &append).await;
-        }
-    };
+        };
     if pieces.durable != append.offset {
         return Err(mismatch(&append, pieces.durable));
     }

@@ -307,11 +307,19 @@ impl From<CatalogError> for Refusal {
     fn from(error: CatalogError) -> Self {
         let (code, message) = match &error {
             CatalogError::Closed => (ErrorCode::ShuttingDown, "The server is shutting down."),
+            CatalogError::Database(error) if is_full(error) => {
+                (ErrorCode::OutOfSpace, "The server has no space left.")
+            }
             CatalogError::Database(_) => (ErrorCode::StorageFailed, "The server's catalog failed."),
             _ => (ErrorCode::Internal, "The server's catalog is at odds with itself."),
         };
         Refusal::new(code, message).caused_by(error)
     }
+}
+
+/// Whether the database has no room left on its volume (SQLITE_FULL).
+fn is_full(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "13")
 }
 
 type Result<T> = std::result::Result<T, CatalogError>;

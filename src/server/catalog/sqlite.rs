@@ -438,14 +438,26 @@ enum Failure {
 
 /// All of these in one transaction, or none. Rows changed by each.
 async fn commit(pool: &SqlitePool, batch: &[Asked]) -> std::result::Result<Vec<u64>, Failure> {
+    let mut books = pool.acquire().await.map_err(|error| Failure::Commit(Arc::new(error)))?;
+    let committed = transact(&mut books, batch).await;
+    if committed.is_err() {
+        // SQLite has rolled back by itself if the volume was full or failed, and calls this an error. A transaction of
+        // sqlx believes that error, counts itself as open and so stands in the way of every later one.
+        if let Err(error) = sqlx::query("ROLLBACK").execute(&mut *books).await {
+            tracing::debug!(%error, "nothing to roll back");
+        }
+    }
+    committed
+}
+
+async fn transact(books: &mut SqliteConnection, batch: &[Asked]) -> std::result::Result<Vec<u64>, Failure> {
     let failed = |error| Failure::Commit(Arc::new(error));
-    // Dropped on the way out, a transaction is rolled back.
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *books).await.map_err(failed)?;
     let mut rows = Vec::with_capacity(batch.len());
     for Asked { operation, .. } in batch {
-        rows.push(carry_out(&mut transaction, operation).await.map_err(Failure::Operation)?);
+        rows.push(carry_out(books, operation).await.map_err(Failure::Operation)?);
     }
-    transaction.commit().await.map_err(failed)?;
+    sqlx::query("COMMIT").execute(books).await.map_err(failed)?;
     Ok(rows)
 }
 

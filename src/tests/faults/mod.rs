@@ -4,8 +4,11 @@
 
 mod client;
 mod cuts;
+mod kills;
 mod lies;
+mod program;
 mod races;
+mod space;
 
 use std::{future::Future, path::PathBuf};
 
