@@ -505,6 +505,40 @@ async fn events_outlast_the_times_for_heads_and_bodies() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_early_keeps_its_place_between_pipelined_answers() {
+    let server = TestServer::with(|config| config.interim_responses = true).await;
+    let large = pattern(3_000_000);
+    let stored = server.send("PUT /files/large HTTP/1.1", &large).await.receipts().remove(0).url;
+    // All at once, so that answers are produced back to back: large ones that fill the line, uploads, small ones.
+    let mut requests = Vec::new();
+    for _ in 0..20 {
+        requests.extend_from_slice(format!("GET {stored} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+        requests.extend_from_slice(
+            b"POST /files HTTP/1.1\r\nHost: x\r\nUpload-Complete: ?1\r\nUpload-Draft-Interop-Version: 8\r\n\
+              Content-Length: 5\r\n\r\nhello",
+        );
+        requests.extend_from_slice(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    let mut raw = server.connect().await;
+    raw.send(&requests).await;
+    let mut told = 0;
+    for _ in 0..20 {
+        let download = raw.answer().await;
+        assert!(download.status == 200 && download.body == large, "{}", download.status);
+        let mut answer = raw.answer().await;
+        // It is not owed: an answer that is quicker goes alone.
+        if answer.status == 104 {
+            told += 1;
+            let early = std::mem::replace(&mut answer, raw.answer().await);
+            assert_eq!(early.headers["location"], answer.headers["location"]);
+        }
+        assert_eq!((answer.status, answer.receipts()[0].size), (201, 5));
+        assert_eq!(raw.answer().await.status, 200);
+    }
+    assert!(told > 0);
+}
+
 /// What a process holds in memory now, in bytes.
 fn memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

@@ -43,10 +43,10 @@ impl Room {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
-    /// Takes an eighth of what is left, and at most so much: whoever comes first gets much, whoever comes later still
+    /// Takes a quarter of what is left, and at most so much: whoever comes first gets much, whoever comes later still
     /// gets something.
     pub(super) fn take_share(&self, most: usize) -> usize {
-        let share = |left: usize| (left / 8).min(most);
+        let share = |left: usize| (left / 4).min(most);
         let less = |left: usize| Some(left - share(left));
         let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         before.map_or(0, share)
@@ -336,11 +336,11 @@ mod tests {
     fn shares_become_smaller_and_are_given_back() {
         let room = Room::new(8_000);
         assert_eq!(room.take_share(700), 700);
-        assert_eq!(room.take_share(5_000), 912);
-        assert_eq!(room.take_share(5_000), 798);
-        room.give(700 + 912 + 798);
-        assert_eq!(room.take_share(5_000), 1_000);
-        assert!(room.take(7_000) && !room.take(1));
+        assert_eq!(room.take_share(5_000), 1_825);
+        assert_eq!(room.take_share(5_000), 1_368);
+        room.give(700 + 1_825 + 1_368);
+        assert_eq!(room.take_share(5_000), 2_000);
+        assert!(room.take(6_000) && !room.take(1));
         assert_eq!(room.take_share(5_000), 0);
     }
 
