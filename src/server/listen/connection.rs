@@ -10,7 +10,7 @@
 //!   share (the buffer, growing in place, may keep half as much besides).
 //! - **HTTP/2**: what a client may send before a handler has taken any of it. That window must be as large as twice
 //!   speed times delay or the line stands idle (twice, because half a window must be free before the client hears of
-//!   it): the first connection gets 16 MiB, half for each stream, which is enough for 80 MiB/s over a delay of 50 ms
+//!   it): the first connection gets 16 MiB, half for each stream, which is enough for 75 MiB/s over a delay of 50 ms
 //!   there and back; each further one gets a quarter of what [`WINDOWS`] has left, but never less than the 64 KiB that
 //!   the protocol begins with. So the windows of *n* connections are at most 64 MiB + *n* · 64 KiB, however many
 //!   streams each has; and they hold bytes only while the disk is slower than the network. Besides, at most
