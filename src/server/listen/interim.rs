@@ -21,6 +21,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes of heads that may wait to be written. More are dropped (promise 7).
 const MOST_WAITING: usize = 4 * 1024;
 
+/// The head of an interim response.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// From 102 to 199; 100 is hyper's own.
+    pub status: u16,
+    /// What the status is called.
+    pub reason: &'static str,
+    /// The fields, ASCII all of them.
+    pub fields: HeaderMap,
+}
+
 /// The way from a handler to its client before the response. Among the extensions of requests that have one.
 #[derive(Clone)]
 pub struct Interim {
@@ -30,10 +41,10 @@ pub struct Interim {
 
 impl Interim {
     /// Sends a head as soon as possible; nothing at all if the response is on its way already.
-    pub fn send(&self, status: u16, reason: &str, fields: &HeaderMap) {
+    pub fn send(&self, Head { status, reason, fields }: &Head) {
         let mut head = format!("HTTP/1.1 {status} {reason}\r\n");
         for (name, value) in fields {
-            // A value that is not ASCII is none of ours.
+            // None of ours; see `Head`.
             let Ok(value) = value.to_str() else { return };
             // Writing to a string does not fail.
             let _ = write!(head, "{name}: {value}\r\n");
@@ -184,8 +195,9 @@ mod tests {
 
     use super::*;
 
-    fn fields(value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(axum::http::header::LOCATION, HeaderValue::from_static(value))])
+    fn soon() -> Head {
+        let location = (axum::http::header::LOCATION, HeaderValue::from_static("/x"));
+        Head { status: 104, reason: "Soon", fields: HeaderMap::from_iter([location]) }
     }
 
     #[tokio::test]
@@ -195,7 +207,7 @@ mod tests {
         let mut line = Between::new(served, Some(exchange.clone()));
         let turn = exchange.begin();
         line.write_all(b"half of ").await.unwrap();
-        turn.interim().send(104, "Soon", &fields("/x"));
+        turn.interim().send(&soon());
         line.write_all(b"a message;").await.unwrap();
         line.flush().await.unwrap();
         line.write_all(b"the next").await.unwrap();
@@ -211,9 +223,9 @@ mod tests {
         let (mut client, served) = tokio::io::duplex(10);
         let exchange = Arc::<Exchange>::default();
         let mut line = Between::new(served, Some(exchange.clone()));
-        exchange.begin().0.send(104, "Dropped with its turn", &fields("/x"));
+        exchange.begin().0.send(&soon());
         let turn = exchange.begin();
-        turn.interim().send(104, "Soon", &fields("/x"));
+        turn.interim().send(&soon());
         let mut cx = Context::from_waker(Waker::noop());
         assert!(Pin::new(&mut line).poll_flush(&mut cx).is_pending(), "ten bytes fit");
         drop(turn);
@@ -234,10 +246,10 @@ mod tests {
         let early = first.interim();
         drop(first);
         let second = exchange.begin();
-        early.send(104, "Too late", &fields("/x"));
+        early.send(&soon());
         assert!(exchange.lock().waiting.is_empty());
         for _ in 0..1000 {
-            second.interim().send(104, "Soon", &fields("/x"));
+            second.interim().send(&soon());
         }
         let waiting = exchange.lock().waiting.len();
         assert!((1..=MOST_WAITING).contains(&waiting), "{waiting}");

@@ -17,6 +17,7 @@ use crate::{
         Refusal,
         error::ProblemType,
         limits::Limits,
+        listen::interim::Head,
         multipart,
         resumable::{Rejected, Upload},
     },
@@ -108,16 +109,27 @@ pub fn interop_version(headers: &HeaderMap) -> Option<u64> {
     natural(headers, headers::UPLOAD_DRAFT_INTEROP_VERSION)
 }
 
-/// Status and reason of the interim response that tells an upload's address while it is being sent.
-pub const RESUMPTION_SUPPORTED: (u16, &str) = (104, "Upload Resumption Supported");
+/// The first interim response to a request that begins an upload: where to go on should it be cut. `version` is what
+/// the client speaks.
+pub fn supported(upload: &Upload, limits: &Limits, version: u64, now_ms: u64) -> Head {
+    let mut head = resumption_supported(version);
+    put(&mut head.fields, header::LOCATION, location(&upload.id));
+    put(&mut head.fields, headers::UPLOAD_LIMIT, limit(limits, seconds_left(upload, now_ms)));
+    head
+}
 
-/// The fields of that response, to a client that speaks this version.
-pub fn supported(upload: &Upload, limits: &Limits, version: u64, now_ms: u64) -> HeaderMap {
+/// An interim response to a request that brings a piece: so many bytes will not have to be sent again. Without an
+/// address, which only the first one may tell.
+pub fn proceeds(offset: u64, version: u64) -> Head {
+    let mut head = resumption_supported(version);
+    put(&mut head.fields, headers::UPLOAD_OFFSET, offset);
+    head
+}
+
+fn resumption_supported(version: u64) -> Head {
     let mut fields = HeaderMap::new();
-    put(&mut fields, header::LOCATION, location(&upload.id));
-    put(&mut fields, headers::UPLOAD_LIMIT, limit(limits, seconds_left(upload, now_ms)));
     put(&mut fields, headers::UPLOAD_DRAFT_INTEROP_VERSION, version);
-    fields
+    Head { status: 104, reason: "Upload Resumption Supported", fields }
 }
 
 /// The answer to a request that began an upload whose end is still to come.
@@ -357,10 +369,15 @@ mod tests {
                 "204\ncache-control: no-store\nupload-complete: ?0\nupload-length: 5\n{limit}\nupload-offset: 0"
             )
         );
-        let supported = supported(&new, &limits, 8, now_ms);
-        assert_eq!((supported.len(), &supported["upload-draft-interop-version"]), (3, &"8".parse().unwrap()));
-        assert_eq!(supported["location"], location(&new.id));
-        assert_eq!(supported["upload-limit"], "max-size=100, max-age=3600");
+        let Head { status, fields, .. } = supported(&new, &limits, 8, now_ms);
+        assert_eq!(
+            (status, fields.len(), &fields["upload-draft-interop-version"]),
+            (104, 3, &"8".parse().unwrap())
+        );
+        assert_eq!(fields["location"], location(&new.id));
+        assert_eq!(fields["upload-limit"], "max-size=100, max-age=3600");
+        let fields = proceeds(3, 9).fields;
+        assert_eq!((fields.len(), &fields["upload-offset"]), (2, &"3".parse().unwrap()));
         let unknown = Upload { length: None, ..new };
         assert!(!state(&unknown, &limits, now_ms).headers().contains_key("upload-length"));
         // Its time is over and nobody has cleared it away yet.

@@ -2,7 +2,7 @@
 //! else is done at these addresses. Which of them a request means stands in its head. Must never read a byte of a
 //! body, nor know a rule of a protocol.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body::Body as _;
+use tokio::time::MissedTickBehavior;
 
 use super::{files, progress_id, upload};
 use crate::{
@@ -29,6 +30,9 @@ use crate::{
     },
     wire::{ErrorCode, ProgressId, UploadId, headers},
 };
+
+/// How often a client that understands it is told how far its request has come. As often as a checkpoint is taken.
+const TELL_OFFSET: Duration = Duration::from_secs(1);
 
 /// Methods of `/files`, for `Allow`.
 const OF_ALL: &str = "OPTIONS, POST";
@@ -263,7 +267,7 @@ impl Call {
         if !complete && body.is_end_stream() {
             return Ok(rufh::created(&upload, limits, now_ms()));
         }
-        self.tell_early(&upload);
+        self.tell_address(&upload);
         let append = Append {
             visitor: self.visitor.clone(),
             offset: 0,
@@ -274,7 +278,7 @@ impl Call {
             body_size,
             progress_id,
         };
-        match resumable::append(&self.server, &upload.id, append, body).await {
+        match self.append_by_rufh_to(&upload.id, append, body).await {
             Ok(upload) => Ok(match &upload.receipt {
                 Some(receipt) => rufh::finished(receipt, StatusCode::CREATED),
                 None => rufh::created(&upload, limits, now_ms()),
@@ -302,7 +306,7 @@ impl Call {
             body_size,
             progress_id,
         };
-        match resumable::append(&self.server, id, append, body).await {
+        match self.append_by_rufh_to(id, append, body).await {
             Ok(upload) => Ok(match &upload.receipt {
                 Some(receipt) => rufh::finished(receipt, StatusCode::OK),
                 None => rufh::appended(&upload, &self.server.config().limits, now_ms()),
@@ -381,14 +385,44 @@ impl Call {
         }
     }
 
-    /// Tells the client where it can go on, should this request be cut, if it says that it understands.
-    fn tell_early(&self, upload: &resumable::Upload) {
-        let config = self.server.config();
-        let version = rufh::interop_version(&self.headers);
-        let Some(version) = version.filter(|version| config.rufh_interop.contains(version)) else { return };
-        if let Some(interim) = &self.interim {
-            let (status, reason) = rufh::RESUMPTION_SUPPORTED;
-            interim.send(status, reason, &rufh::supported(upload, &config.limits, version, now_ms()));
+    /// The version that the client says it understands interim responses of, if they can be sent.
+    fn early(&self) -> Option<(&Interim, u64)> {
+        let version = rufh::interop_version(&self.headers)?;
+        let is_ours = self.server.config().rufh_interop.contains(&version);
+        self.interim.as_ref().filter(|_| is_ours).map(|interim| (interim, version))
+    }
+
+    /// Tells the client where it can go on, should this request be cut.
+    fn tell_address(&self, upload: &resumable::Upload) {
+        if let Some((interim, version)) = self.early() {
+            let limits = &self.server.config().limits;
+            interim.send(&rufh::supported(upload, limits, version, now_ms()));
+        }
+    }
+
+    /// Appends, and tells the client meanwhile how much of it is durable: what it will not have to send again.
+    async fn append_by_rufh_to(
+        &self,
+        id: &UploadId,
+        append: Append,
+        body: Body,
+    ) -> Result<resumable::Upload, Rejected> {
+        let mut told = append.offset;
+        let mut appending = pin!(resumable::append(&self.server, id, append, body));
+        let Some((interim, version)) = self.early() else { return appending.await };
+        let mut tick = tokio::time::interval(TELL_OFFSET);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                appended = &mut appending => return appended,
+                _ = tick.tick() => {
+                    if let Ok(Some(pieces)) = self.server.catalog().pieces(id).await && pieces.durable > told {
+                        told = pieces.durable;
+                        interim.send(&rufh::proceeds(told, version));
+                    }
+                }
+            }
         }
     }
 
