@@ -528,11 +528,14 @@ async fn what_is_told_early_keeps_its_place_between_pipelined_answers() {
         assert!(download.status == 200 && download.body == large, "{}", download.status);
         let mut answer = raw.answer().await;
         // It is not owed: an answer that is quicker goes alone.
-        if answer.status == 104 {
+        let mut addresses = Vec::new();
+        while answer.status == 104 {
             told += 1;
-            let early = std::mem::replace(&mut answer, raw.answer().await);
-            assert_eq!(early.headers["location"], answer.headers["location"]);
+            // On a slow disk it is told as well how much is durable, without an address.
+            addresses.extend(answer.headers.get("location").cloned());
+            answer = raw.answer().await;
         }
+        assert!(addresses.iter().all(|address| *address == answer.headers["location"]), "{addresses:?}");
         assert_eq!((answer.status, answer.receipts()[0].size), (201, 5));
         assert_eq!(raw.answer().await.status, 200);
     }
