@@ -5,6 +5,9 @@ import { expectNoViolations } from '../fixtures/axe';
 import { MIB } from '../fixtures/files';
 import { expect, test } from '../fixtures/test';
 
+// One form for each file: what a piece of a resumable upload does instead, resume.spec says.
+test.use({ protocol: 'form' });
+
 test('axe finds nothing in any state', async ({ widget, net, files, page, silence }) => {
   silence.allowFailedRequests();
   const [sending, held, refused] = [await files.sample('axe-sending.bin', 16 * MIB), await files.sample('axe-held.bin', MIB), await files.sample('axe-refused.bin', 1000)];

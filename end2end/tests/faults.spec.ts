@@ -6,6 +6,9 @@
 import { MIB } from '../fixtures/files';
 import { expect, test } from '../fixtures/test';
 
+// One form for each file: what a piece of a resumable upload does instead, resume.spec says.
+test.use({ protocol: 'form' });
+
 test('a connection reset once: one finished file', async ({ widget, net, server, files, silence }) => {
   test.setTimeout(120_000);
   silence.allowFailedRequests();

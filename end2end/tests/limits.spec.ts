@@ -19,25 +19,27 @@ test('a file over it is refused before it is sent, and does not sink the others'
   expect(net.uploads, 'only the other one was sent').toHaveLength(1);
 });
 
-test('a page older than the limit: the server refuses early, and the browser hears why', async ({ page, files, silence }) => {
-  silence.listen(page);
-  silence.allowFailedRequests();
-  const sample = await files.sample('too-large.bin', 40 * MIB);
-  // No proxy between: whether a browser sees an answer that comes before it has sent everything is up to the server.
-  const server = await Server.start();
-  try {
-    const widget = new Widget(page, server.url);
-    await widget.open();
-    await server.restart(['--max-file-size', '1000000']);
-    let sent = 0;
-    page.on('request', (request) => (sent += Number(request.method() === 'POST' && request.url().includes('/upload'))));
-    await widget.pick(sample);
-    const row = await widget.waitState(sample.name, 'failed', 30_000);
-    expect(row.error).toBe('too-large');
-    await expect(widget.row(sample.name).locator('[data-pl-reason]')).toHaveText(/\w+ \w+/);
-    expect(sent, 'sent once').toBe(1);
-    expect((await server.files()).filter(({ size }) => size > 0)).toEqual([]);
-  } finally {
-    await server.stop();
-  }
-});
+for (const [way, query, path] of [['as a form', '?protocol=form', '/upload'], ['as a resumable upload', '', '/files']] as const) {
+  test(`a page older than the limit, ${way}: the server refuses early, and the browser hears why`, async ({ page, files, silence }) => {
+    silence.listen(page);
+    silence.allowFailedRequests();
+    const sample = await files.sample('too-large.bin', 40 * MIB);
+    // No proxy between: whether a browser sees an answer that comes before it has sent everything is up to the server.
+    const server = await Server.start();
+    try {
+      const widget = new Widget(page, server.url, query);
+      await widget.open();
+      await server.restart(['--max-file-size', '1000000']);
+      let sent = 0;
+      page.on('request', (request) => (sent += Number(request.method() === 'POST' && new URL(request.url()).pathname === path)));
+      await widget.pick(sample);
+      const row = await widget.waitState(sample.name, 'failed', 30_000);
+      expect(row.error).toBe('too-large');
+      await expect(widget.row(sample.name).locator('[data-pl-reason]')).toHaveText(/\w+ \w+/);
+      expect(sent, 'sent once').toBe(1);
+      expect((await server.files()).filter(({ size }) => size > 0)).toEqual([]);
+    } finally {
+      await server.stop();
+    }
+  });
+}

@@ -27,7 +27,7 @@ const test = base.extend<{ calm: Page; forced: Page }>({
 test('reduced motion: nothing moves but the values', async ({ calm, net, files, silence }) => {
   silence.listen(calm);
   const [slow, held] = [await files.sample('calm-slow.bin', 4_000_000), await files.sample('calm-held.bin', MIB)];
-  const widget = new Widget(calm, net.url);
+  const widget = new Widget(calm, net.url, '?protocol=form');
   await widget.open();
   expect(await calm.evaluate(() => matchMedia('(prefers-reduced-motion: reduce)').matches)).toBe(true);
   net.behave({ kind: 'slow', rate: 2_000_000 });
@@ -51,7 +51,7 @@ test('reduced motion: nothing moves but the values', async ({ calm, net, files, 
 test('forced colours: the bar can be seen, and so can its fill', async ({ forced, net, files, silence }, info) => {
   silence.listen(forced);
   const sample = await files.sample('forced.bin', 24 * MIB);
-  const widget = new Widget(forced, net.url);
+  const widget = new Widget(forced, net.url, '?protocol=form');
   await widget.open();
   expect(await forced.evaluate(() => matchMedia('(forced-colors: active)').matches)).toBe(true);
   net.behave({ kind: 'stall', after: 12 * MIB });

@@ -4,6 +4,9 @@ import { MIB } from '../fixtures/files';
 import type { Moment } from '../fixtures/page';
 import { expect, test } from '../fixtures/test';
 
+// One form for each file: what a piece of a resumable upload does instead, resume.spec says.
+test.use({ protocol: 'form' });
+
 const MB = 1_000_000;
 
 test('a server that reads 2 MB/s: the bar shows what it received, never what was sent', async ({ widget, net, files }) => {

@@ -4,6 +4,9 @@
 import { MIB } from '../fixtures/files';
 import { expect, test } from '../fixtures/test';
 
+// One form for each file: what a piece of a resumable upload does instead, resume.spec says.
+test.use({ protocol: 'form' });
+
 const SIZES = { desk: { width: 1280, height: 900 }, phone: { width: 320, height: 720 } };
 
 test('pictures of every state @screens', async ({ widget, net, files, page, silence, browserName }, info) => {

@@ -136,7 +136,7 @@ impl command::Runtime for Runtime {
             Command::SendForm { file, request, progress_id, attempt } => {
                 inner.send_form(file, request, &progress_id, attempt);
             }
-            Command::Create { file, request, progress_id } => inner.create(file, request, &progress_id),
+            Command::Create { file, request } => inner.create(file, request),
             Command::AskOffset { file, request, url, progress_id } => {
                 inner.ask_offset(file, request, progress_id, &url);
             }
@@ -580,8 +580,9 @@ async fn take_over(inner: Weak<Inner>, id: ProgressId) {
     let (found, need) = at_hand(&record).await;
     let Some(inner) = inner.upgrade() else { return };
     let same = match &found {
-        Some(picked) => is_same(&record, picked).await,
-        None => true,
+        // What the browser kept is a copy: it cannot have changed.
+        Some(picked) if record.file.is_none() => is_same(&record, picked).await,
+        _ => true,
     };
     let at_hand = found.clone().filter(|_| same);
     if let Some(picked) = &at_hand {

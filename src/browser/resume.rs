@@ -35,7 +35,7 @@ pub(super) struct Range {
 
 impl Inner {
     /// Creates an upload without content: whatever breaks later, its address is known.
-    pub(super) fn create(self: &Rc<Self>, file: FileId, request: RequestId, id: &ProgressId) {
+    pub(super) fn create(self: &Rc<Self>, file: FileId, request: RequestId) {
         let picked = self.files.find(file);
         let opened = picked.as_ref().and_then(|_| self.open("POST", &self.resumable));
         let (Some(picked), Some(upload)) = (picked, opened) else { return self.unsent(file, request) };
@@ -51,7 +51,6 @@ impl Inner {
             let kind = picked.file.type_();
             upload.header("Content-Type", if kind.is_empty() { "application/octet-stream" } else { &kind });
         }
-        self.name(&upload, id);
         self.take_sample(&picked);
         self.dispatch(upload, request, None, move |_, outcome| match outcome {
             Outcome::Answered(answer) if answer.is_success() => match answer.location() {

@@ -19,14 +19,13 @@ pub enum Command {
         attempt: u32,
     },
     /// Create a resumable upload on the server, without any of its bytes ("careful creation"): whatever happens
-    /// later, there is an address to ask.
+    /// later, there is an address to ask. Without the progress id: were the answer lost, the upload that nobody knows
+    /// would hold the id until it expires.
     Create {
         /// The file.
         file: FileId,
         /// The request's number.
         request: RequestId,
-        /// The id that the server is told, in `X-Progress-ID`.
-        progress_id: ProgressId,
     },
     /// Ask the server how much of this upload it holds for good.
     AskOffset {

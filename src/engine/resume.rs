@@ -73,7 +73,7 @@ impl Queue {
                     item.restart(turn.now);
                 }
                 item.tally = Tally::default();
-                turn.out.push(Command::Create { file, request, progress_id: item.progress_id.clone() });
+                turn.out.push(Command::Create { file, request });
             }
         }
         item.tally.gain_ms = turn.now;

@@ -53,10 +53,7 @@ fn created_without_bytes_remembered_and_then_the_whole_is_sent() {
     let (request, url) = (RequestId(1), "/files/x".to_owned());
     assert_eq!(
         commands[1..],
-        [
-            Command::Create { file: F, request, progress_id: progress_id.clone() },
-            Command::Arm { timer: Timer::Stall(F), delay_ms: 10_000 },
-        ]
+        [Command::Create { file: F, request }, Command::Arm { timer: Timer::Stall(F), delay_ms: 10_000 },]
     );
     assert_eq!(queue.row(F, 0).unwrap().state, RowState::Creating);
     let commands = queue.handle(Event::Created { file: F, request, url: url.clone() }, 30);

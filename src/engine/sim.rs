@@ -449,7 +449,7 @@ impl Sim {
                 self.take_off(file, request);
                 self.send(file, request, &progress_id, attempt);
             }
-            Command::Create { file, request, .. } => {
+            Command::Create { file, request } => {
                 self.take_off(file, request);
                 self.create(file, request);
             }

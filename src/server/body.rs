@@ -197,12 +197,21 @@ impl<'a> BodyReader<'a> {
 /// Bytes of a refused body that are read and thrown away, so that a browser gets to see the reason.
 const DRAIN_BYTES: u64 = 512 << 20;
 
+/// Bytes that are read of a body that comes to the wrong place.
+const LITTLE_BYTES: u64 = 1 << 20;
+
 /// How long that may take.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
 
 /// Drains a refused body while its answer is already on the way.
 pub fn drain_in_background(mut body: Body) {
     tokio::spawn(async move { drain(&mut body, DRAIN_BYTES, DRAIN_TIME).await });
+}
+
+/// The same for an answer whose reason nobody needs to see: some clients send a whole file again by themselves after a
+/// cut, from where it began before, and a browser hears the refusal only when it may send no more.
+pub fn drain_a_little_in_background(mut body: Body) {
+    tokio::spawn(async move { drain(&mut body, LITTLE_BYTES, DRAIN_TIME).await });
 }
 
 /// Reads what is left of a refused body and throws it away, within these bounds; tells whether the end came. A

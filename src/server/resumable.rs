@@ -20,7 +20,7 @@ use tracing::Instrument;
 
 use super::{
     Refusal, Server,
-    body::drain_in_background,
+    body::{drain_a_little_in_background, drain_in_background},
     catalog::{Completion, NewPieces, Outcome, Pieces, PiecesEnd, PiecesState, Terms},
     outbox::Finished,
     owner::{OwnerId, Scope, random_bits},
@@ -171,16 +171,13 @@ pub async fn append(
     let task = async move {
         let mut body = body;
         let appended = run(&server, &id, append, &mut body).await;
-        let drain = match &appended {
-            // Of an end that is only told again the bytes may have come again.
-            Ok(_) => true,
+        match appended.as_ref().map_err(|rejected| &rejected.refusal) {
+            Err(refusal) if refusal.code() == ErrorCode::Superseded => {}
+            Err(refusal) if refusal.code() == ErrorCode::OffsetMismatch => drain_a_little_in_background(body),
             // A browser shows our reason only if it may go on sending for a while.
-            Err(Rejected { refusal, .. }) => {
-                refusal.status().is_client_error() && refusal.code() != ErrorCode::Superseded
-            }
-        };
-        if drain {
-            drain_in_background(body);
+            Err(refusal) if !refusal.status().is_client_error() => {}
+            // And of an end that is only told again the bytes may have come again.
+            Ok(_) | Err(_) => drain_in_background(body),
         }
         appended
     };

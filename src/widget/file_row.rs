@@ -44,9 +44,9 @@ pub(crate) fn FileRow(
     let text = |read: fn(&RowView) -> Option<String>| row.part(read);
     let words = |read: fn(&RowView) -> String| row.part(read);
     let flag = |read: fn(&RowView) -> bool| row.part(read);
-    let (id, name, path, size) = row.view.with_untracked(|view| {
+    let (id, name, path) = row.view.with_untracked(|view| {
         let path = if view.path.is_empty() { view.name.clone() } else { view.path.clone() };
-        (row.id, view.name.clone(), path, view.size)
+        (row.id, view.name.clone(), path)
     });
     let stop = {
         let (view, controller) = (row.view.clone(), controller.clone());
@@ -71,7 +71,7 @@ pub(crate) fn FileRow(
             class="pl-row"
             data-pl-row=""
             data-name=name.clone()
-            data-size=size.to_string()
+            data-size=text(|row| Some(row.size.to_string()))
             data-state=text(|row| Some(row.state.as_str().to_owned()))
             data-sent=text(|row| Some(row.sent.to_string()))
             data-received=text(|row| Some(row.received.to_string()))
@@ -86,7 +86,7 @@ pub(crate) fn FileRow(
                 <span class="pl-name" title=path><bdi>{name.clone()}</bdi></span>
                 // A folder that was refused has no size.
                 <bdi class="pl-size" hidden=flag(|row| row.size == 0 && row.state == RowState::Rejected)>
-                    {text::size(size)}
+                    {words(|row| text::size(row.size))}
                 </bdi>
                 <bdi class="pl-percent" aria-hidden="true" hidden=flag(|row| !shows_percent(row))>
                     {words(|row| text::percent(row.percent))}

@@ -10,8 +10,8 @@ use super::Limits;
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// Files from the threshold on as [`Self::Resumable`], smaller ones as [`Self::Form`].
-    Auto,
     #[default]
+    Auto,
     /// One `multipart/form-data` request for each file. A broken connection sends it again from its first byte.
     Form,
     /// Resumable Uploads for HTTP (the IETF's draft): a broken connection goes on at the byte the server has.

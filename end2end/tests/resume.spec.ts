@@ -1,0 +1,329 @@
+// Uploads that go on where they were cut: by the network, by the person, by a reload (promises 1, 2 and 10).
+
+import { createHash } from 'node:crypto';
+import { open, stat, utimes } from 'node:fs/promises';
+import { expectNoViolations } from '../fixtures/axe';
+import { MIB, type Sample } from '../fixtures/files';
+import type { NetProxy, Seen } from '../fixtures/netproxy';
+import { installEyes, type Moment, type Row, type Upload, type Widget } from '../fixtures/page';
+import { FirefoxPilot, type Pilot, playwrightPilot } from '../fixtures/pilot';
+import { expect, test as base } from '../fixtures/test';
+
+const test = base.extend<{ pilot: Pilot }>({
+  // Firefox without anybody who reads along: see the fixture.
+  pilot: async ({ browserName, page, silence }, use) => {
+    if (browserName === 'firefox') {
+      const pilot = await FirefoxPilot.start();
+      await use(pilot);
+      await pilot.close();
+      silence.said.push(...pilot.said);
+    } else {
+      silence.listen(page);
+      await use(playwrightPilot(page, silence.said));
+    }
+  },
+});
+
+test('a line that ends cleanly in the middle of 300 MB: it goes on from what the server has', async ({ pilot, net, files, silence }) => {
+  test.setTimeout(180_000);
+  silence.allowFailedRequests();
+  const sample = await files.sample('fin.bin', 300_000_000);
+  await pilot.prepare(installEyes);
+  await pilot.goto(net.url + '/');
+  await hydrated(pilot);
+  await pilot.run(() => window.plEyes.record());
+  net.behave({ kind: 'fin', after: 100_000_000, times: 1 });
+  await pilot.pick('[data-pl-input]', [sample.path]);
+  await expect.poll(async () => (await row(pilot, sample))?.state, { timeout: 120_000 }).toBe('done');
+  expect((await row(pilot, sample))!.restarts).toBe(0);
+  // A browser may send the same piece again by itself, without a word to the page: it is told that this is the wrong
+  // place, and does not get far.
+  const [first, second, ...more] = pieces(net).filter(({ status }) => status !== 409);
+  expect([first!.cut, second!.cut, more.length]).toEqual([true, false, 0]);
+  expect(offset(second!), 'a clean end loses nothing that was read').toBe(first!.passed);
+  console.log(`    ${net.read} bytes sent of ${sample.size}: ${(net.read / sample.size).toFixed(3)}`);
+  expect(net.read, 'bytes sent in all').toBeLessThanOrEqual(1.05 * sample.size);
+  expectNeverBack(await pilot.run(() => window.plEyes.moments));
+  await expectWholeAt(pilot, net, sample);
+});
+
+test('a connection that is reset: the bytes are the same at the end', async ({ widget, net, server, files, silence }) => {
+  silence.allowFailedRequests();
+  const sample = await files.sample('rst.bin', 48 * MIB + 5);
+  const before = (await server.files()).filter(({ place }) => place === 'staging').length;
+  await widget.open();
+  await widget.record();
+  net.behave({ kind: 'reset', after: 16 * MIB, times: 2 });
+  await widget.pick(sample);
+  await widget.waitState(sample.name, 'done', 50_000);
+  expectNeverBack(await widget.moments());
+  await expectWhole(widget, sample);
+  await expect.poll(async () => (await server.files()).filter(({ place }) => place === 'staging').length, 'nothing of it stays staged').toBe(before);
+});
+
+test('a connection on which nothing moves is replaced, and the row says so', async ({ widget, net, files }) => {
+  const sample = await files.sample('dead.bin', 32 * MIB);
+  await widget.open();
+  await widget.record();
+  net.behave({ kind: 'stall', after: 8 * MIB, times: 1 });
+  await widget.pick(sample);
+  await widget.waitState(sample.name, 'done', 50_000);
+  const [first, second] = pieces(net);
+  // Ten seconds of silence, one poll that notices and one question; that this stays under twelve the queue's own test
+  // says to the millisecond, and here is room for a busy machine.
+  const silent = second!.began - first!.last;
+  console.log(`    replaced after ${Math.round(silent)} ms`);
+  expect(silent).toBeGreaterThan(9_000);
+  expect(silent).toBeLessThan(16_000);
+  expect(offset(second!)).toBeGreaterThan(0);
+  const moments = await widget.moments();
+  expect(moments.some(({ hint }) => hint === 'replaced')).toBe(true);
+  expectNeverBack(moments);
+  await expectWhole(widget, sample);
+});
+
+test('pause and resume, one and all, by mouse and by keyboard', async ({ widget, net, files, page }) => {
+  const sample = await files.sample('held.bin', 24 * MIB);
+  await widget.open();
+  net.behave({ kind: 'slow', rate: 6 * MIB });
+  await widget.pick(sample);
+  await expect.poll(async () => (await widget.read(sample.name)).received).toBeGreaterThan(4 * MIB);
+  await widget.button('pause', sample.name).click();
+  const paused = await widget.waitState(sample.name, 'paused');
+  await expect(widget.button('resume', sample.name), 'the button keeps the focus').toBeFocused();
+  await expectNoViolations(page, 'paused');
+  await expect.poll(() => pieces(net)[0]!.abandoned).toBe(true);
+  await page.keyboard.press('Enter');
+  await expect.poll(() => pieces(net).length).toBe(2);
+  expect(offset(pieces(net)[1]!)).toBeGreaterThanOrEqual(paused.received);
+  await widget.button('pause-all').click();
+  await widget.waitState(sample.name, 'paused');
+  net.release();
+  await widget.button('resume-all').click();
+  expect(await widget.waitState(sample.name, 'done')).toMatchObject({ restarts: 0 });
+  await expectWhole(widget, sample);
+});
+
+test('a cancelled upload leaves nothing, neither on the server nor here', async ({ widget, net, server, files, page }) => {
+  await page.addInitScript(installRecords);
+  const sample = await files.sample('unwanted.bin', 24 * MIB);
+  const staged = async () => (await server.files()).filter(({ place }) => place === 'staging').length;
+  const before = await staged();
+  await widget.open();
+  net.behave({ kind: 'slow', rate: 4 * MIB });
+  await widget.pick(sample);
+  await expect.poll(async () => (await widget.read(sample.name)).received).toBeGreaterThan(MIB);
+  expect(await staged()).toBe(before + 1);
+  await widget.button('cancel', sample.name).click();
+  await widget.waitState(sample.name, 'cancelled');
+  await expect.poll(staged).toBe(before);
+  await expect.poll(() => page.evaluate(() => window.plRecords())).toEqual([]);
+});
+
+test('a reload in the middle of 300 MB: it goes on without being asked', async ({ pilot, net, files, silence }) => {
+  test.setTimeout(180_000);
+  silence.allowFailedRequests();
+  const sample = await files.sample('reload.bin', 300_000_000);
+  await pilot.prepare(installEyes);
+  await pilot.prepare(installRecords);
+  await pilot.goto(net.url + '/');
+  await hydrated(pilot);
+  net.behave({ kind: 'slow', rate: 30_000_000 });
+  await pilot.pick('[data-pl-input]', [sample.path]);
+  await expect.poll(async () => (await row(pilot, sample))?.received ?? 0, { timeout: 60_000 }).toBeGreaterThan(60_000_000);
+  await expect.poll(() => pilot.run(() => window.plRecords())).toEqual([{ name: sample.name, file: true }]);
+  await pilot.goto(net.url + '/');
+  await hydrated(pilot);
+  await pilot.run(() => window.plEyes.record());
+  await expect.poll(async () => (await row(pilot, sample))?.state, { timeout: 20_000 }).toBe('sending');
+  net.release();
+  await expect.poll(async () => (await row(pilot, sample))?.state, { timeout: 120_000 }).toBe('done');
+  const sends = pieces(net);
+  expect(offset(sends[0]!)).toBe(0);
+  expect(offset(sends.at(-1)!), 'it went on').toBeGreaterThan(60_000_000);
+  expect(net.read, 'bytes sent in all').toBeLessThanOrEqual(1.05 * sample.size);
+  const moments = await pilot.run(() => window.plEyes.moments);
+  expectNeverBack(moments);
+  expect((await row(pilot, sample))!.restarts).toBe(0);
+  await expect.poll(() => pilot.run(() => window.plRecords()), 'what is done is forgotten').toEqual([]);
+  await expectWholeAt(pilot, net, sample);
+});
+
+test('without the file: the row asks for it, the same one goes on, another is refused', async ({ widget, net, files, page }) => {
+  const sample = await files.sample('again.bin', 24 * MIB);
+  await page.addInitScript(installRecords);
+  await widget.open();
+  net.behave({ kind: 'slow', rate: 6 * MIB });
+  await widget.pick(sample);
+  const lose = async () => {
+    await expect.poll(async () => (await widget.read(sample.name)).received).toBeGreaterThan(4 * MIB);
+    await expect.poll(() => page.evaluate(() => window.plRecords())).toEqual([{ name: sample.name, file: true }]);
+    // As where a browser could not keep the file.
+    await page.evaluate(() => window.plLoseFiles());
+    await page.reload();
+    await widget.hydrated();
+    await widget.waitState(sample.name, 'missing');
+  };
+  await lose();
+  await expectNoViolations(page, 'missing');
+  await expect(widget.row(sample.name).locator('[data-pl-status]')).toContainText('Choose the same file');
+  const choosing = page.waitForEvent('filechooser');
+  await widget.button('resume', sample.name).click();
+  await (await choosing).setFiles(sample.path);
+  await widget.waitState(sample.name, ['sending', 'creating']);
+  await expect.poll(() => pieces(net).length).toBe(2);
+  expect(offset(pieces(net)[1]!)).toBeGreaterThan(4 * MIB);
+  await expect(widget.page.locator('[data-pl-row]')).toHaveCount(1);
+
+  // Now it changes: another length, another time.
+  await lose();
+  const { mtime } = await stat(sample.path);
+  const file = await open(sample.path, 'a');
+  await file.write('more');
+  await file.close();
+  await utimes(sample.path, mtime, new Date(mtime.getTime() + 10_000));
+  const before = pieces(net).length;
+  await widget.pick(sample);
+  expect(await widget.waitState(sample.name, 'failed')).toMatchObject({ error: 'file-changed' });
+  await expect(widget.row(sample.name).locator('[data-pl-reason]')).toContainText('changed');
+  expect(pieces(net).length, 'it was not sent').toBe(before);
+  net.release();
+  await widget.button('retry', sample.name).click();
+  expect(await widget.waitState(sample.name, 'done')).toMatchObject({ size: sample.size + 4 });
+  expect(offset(pieces(net).at(-1)!), 'from the beginning').toBe(0);
+});
+
+test('a file that changes on the disk while it waits is told and not sent', async ({ widget, net, files }) => {
+  const sample = await files.sample('restless.bin', 24 * MIB);
+  await widget.open();
+  net.behave({ kind: 'slow', rate: 6 * MIB });
+  await widget.pick(sample);
+  await expect.poll(async () => (await widget.read(sample.name)).received).toBeGreaterThan(4 * MIB);
+  await widget.button('pause', sample.name).click();
+  await widget.waitState(sample.name, 'paused');
+  const file = await open(sample.path, 'r+');
+  await file.write('another beginning', 0);
+  await file.close();
+  const before = pieces(net).length;
+  await widget.button('resume', sample.name).click();
+  expect(await widget.waitState(sample.name, 'failed')).toMatchObject({ error: 'file-changed' });
+  expect(pieces(net).length, 'not a byte more').toBe(before);
+});
+
+test.describe('tus', () => {
+  test.use({ protocol: 'tus' });
+
+  test('the same by tus: cut, gone on with, the same bytes', async ({ widget, net, files, silence }) => {
+    silence.allowFailedRequests();
+    const sample = await files.sample('tús “1”.bin', 40 * MIB);
+    const small = await files.sample('tus-small.bin', 1000);
+    const empty = await files.sample('tus-empty.bin', 0);
+    await widget.open();
+    await widget.record();
+    net.behave({ kind: 'fin', after: 10 * MIB, times: 1 });
+    await widget.pick(sample);
+    await widget.waitState(sample.name, 'done', 50_000);
+    for (const { headers } of pieces(net)) {
+      expect(headers).toMatchObject({ 'tus-resumable': '1.0.0', 'content-type': 'application/offset+octet-stream' });
+    }
+    const [first, second] = pieces(net).filter(({ status }) => status !== 409);
+    expect(offset(second!)).toBe(first!.passed);
+    expectNeverBack(await widget.moments());
+    await expectWhole(widget, sample);
+    await widget.pick(small, empty);
+    await widget.waitState(small.name, 'done');
+    await widget.waitState(empty.name, 'done');
+    await expectWhole(widget, small);
+    await expectWhole(widget, empty);
+  });
+});
+
+/** The requests that carried pieces of files. */
+function pieces(net: NetProxy): Seen[] {
+  return net.uploads.filter(({ method }) => method === 'PATCH');
+}
+
+function offset(seen: Seen): number {
+  return Number(seen.headers['upload-offset']);
+}
+
+async function expectWhole(widget: Widget, sample: Sample): Promise<void> {
+  const find = async () => (await widget.stored()).find(({ name }) => name === sample.name);
+  await expect.poll(async () => (await find())?.size).toBe(sample.size);
+  expect(await digest(await widget.download((await find())!.href))).toBe(sample.sha256);
+}
+
+async function expectWholeAt(pilot: Pilot, net: NetProxy, sample: Sample): Promise<void> {
+  const stored = (): Promise<Upload[]> => pilot.run(() => window.plEyes.uploads());
+  await expect.poll(async () => (await stored()).length).toBe(1);
+  const answer = await fetch((await stored())[0]!.href, { headers: { cookie: await pilot.cookie(net.url) } });
+  expect(await digest(answer)).toBe(sample.sha256);
+}
+
+async function hydrated(pilot: Pilot): Promise<void> {
+  const attribute = () => pilot.run(() => document.querySelector<HTMLElement>('form[data-plimsoll]')?.dataset.hydrated);
+  await expect.poll(attribute).toBe('true');
+}
+
+async function row(pilot: Pilot, sample: Sample): Promise<Row | undefined> {
+  return (await pilot.run(() => window.plEyes.rows())).find(({ name }) => name === sample.name);
+}
+
+async function digest(answer: Response): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const piece of answer.body!) hash.update(piece);
+  return hash.digest('hex');
+}
+
+/** What holds at every moment of every upload. */
+function expectNeverBack(moments: Moment[]): void {
+  expect(moments.length).toBeGreaterThan(1);
+  expect(moments.filter(({ percent, state }) => percent === 100 && state !== 'done'), '100 % only when stored').toEqual([]);
+  expect(moments.filter(({ received, sent, size }) => received > sent || sent > size), 'received ≤ sent ≤ size').toEqual([]);
+  const back = moments.filter((now, i) => {
+    const before = moments.slice(0, i).findLast(({ name }) => name === now.name);
+    return before !== undefined && (before.received > now.received || before.percent > now.percent) && before.restarts === now.restarts;
+  });
+  expect(back, 'it never goes back without saying so').toEqual([]);
+}
+
+declare global {
+  interface Window {
+    /** What is remembered: of each upload its name, and whether the browser has the file. */
+    plRecords(): Promise<{ name: string; file: boolean }[]>;
+    /** Takes the files out of what is remembered. */
+    plLoseFiles(): Promise<void>;
+  }
+}
+
+// Runs in the page, before its scripts: it may use nothing but the page's own objects.
+function installRecords(): void {
+  const done = <T>(request: IDBRequest<T>) =>
+    new Promise<T>((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+  const within = async <T>(work: (store: IDBObjectStore) => Promise<T>): Promise<T | undefined> => {
+    const names = (await indexedDB.databases()).map(({ name }) => name);
+    if (!names.includes('plimsoll')) return undefined;
+    const database = await done(indexedDB.open('plimsoll', 1));
+    try {
+      return await work(database.transaction('uploads', 'readwrite').objectStore('uploads'));
+    } finally {
+      database.close();
+    }
+  };
+  window.plRecords = async () => {
+    const records = (await within((store) => done(store.getAll()))) ?? [];
+    return records.map((record: { name: string; file?: File }) => ({ name: record.name, file: record.file instanceof File }));
+  };
+  window.plLoseFiles = async () => {
+    await within(async (store) => {
+      const keys = await done(store.getAllKeys());
+      for (const key of keys) {
+        const { file: _, ...rest } = (await done(store.get(key))) as Record<string, unknown>;
+        await done(store.put(rest, key));
+      }
+    });
+  };
+}
