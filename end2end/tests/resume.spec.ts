@@ -147,7 +147,9 @@ test('a reload in the middle of 300 MB: it goes on without being asked', async (
   await expectWholeAt(pilot, net, sample);
 });
 
-test('without the file: the row asks for it, the same one goes on, another is refused', async ({ widget, net, files, page }) => {
+test('without the file: the row asks for it, the same one goes on, another is refused', async ({ widget, net, files, page, silence }) => {
+  // A reload leaves a request behind that the server may still answer: another has taken its place.
+  silence.allowFailedRequests();
   const sample = await files.sample('again.bin', 24 * MIB);
   await page.addInitScript(installRecords);
   await widget.open();
