@@ -64,6 +64,7 @@ async function throughput() {
     { name: 'plimsoll POST', server: ours, ...ourPost() },
     { name: 'plimsoll POST + SHA-256', server: ours, ...ourPost('?digest=sha-256') },
     { name: 'plimsoll PUT', server: ours, method: 'PUT', path: '/files/bench.bin' },
+    { name: 'plimsoll resumable', server: ours, ...ourResumable() },
   ];
   if (theirs) {
     const post = `nginx POST, proxied${theirs.hasProgress ? ', progress module' : ''}`;
@@ -77,11 +78,11 @@ async function throughput() {
 
   heading('One upload at a time', ['MiB/s', 'CPU s/GiB', 'peak MiB']);
   for (const one of measured) row(one.name, [one.speed.toFixed(0), one.cpu.toFixed(2), mib(one.peak)]);
-  const [post, digest, put, nginxPost, nginxPut] = measured;
+  const [post, digest, put, resumable, nginxPost, nginxPut] = measured;
   result.throughput = measured;
   if (!theirs) return;
   const against = (name, mine, other) => ({ name, cpu: mine.cpu / other.cpu, speed: mine.speed / other.speed });
-  result.ratios = [against('POST', post, nginxPost), against('POST + SHA-256', digest, nginxPost), against('PUT', put, nginxPut)];
+  result.ratios = [against('POST', post, nginxPost), against('POST + SHA-256', digest, nginxPost), against('PUT', put, nginxPut), against('resumable', resumable, nginxPut)];
   heading('plimsoll / nginx', ['speed', 'CPU']);
   for (const one of result.ratios) row(one.name, [one.speed.toFixed(2), one.cpu.toFixed(2)]);
 }
@@ -134,30 +135,38 @@ async function openUploads() {
   await close(...servers);
 }
 
-/** What it costs to be told "stored" only when the disk has said so. */
+/** What it costs to be told "stored", or an offset, only when the disk has said so. */
 async function durability() {
   mkdirSync(out, { recursive: true });
   const names = ['full', 'page-cache'];
   const servers = [];
   for (const name of names) servers.push(await plimsoll(folder(out), '--durability', name));
-  const cases = servers.map((server, n) => ({ name: `plimsoll POST, ${names[n]}`, server, ...ourPost(), sync: true }));
+  const kinds = [['POST', ourPost()], ['resumable', ourResumable()]];
+  const cases = kinds.flatMap(([kind, request]) =>
+    servers.map((server, n) => ({ name: `plimsoll ${kind}, ${names[n]}`, server, ...request, sync: true })),
+  );
   const measured = await measure(cases, size);
   await close(...servers);
   heading('On the disk, by durability', ['MiB/s', 'CPU s/GiB', 'peak MiB']);
   for (const one of measured) row(one.name, [one.speed.toFixed(0), one.cpu.toFixed(2), mib(one.peak)]);
   result.durability = measured;
+  const [post, loosePost, resumable, looseResumable] = measured;
+  heading('full / page-cache', ['speed', 'CPU']);
+  for (const [name, safe, loose] of [['POST', post, loosePost], ['resumable', resumable, looseResumable]]) {
+    row(name, [(safe.speed / loose.speed).toFixed(2), (safe.cpu / loose.cpu).toFixed(2)]);
+  }
 }
 
 /** All cases, round by round; the first round only warms up. Medians of the others, and the highest peak. */
 async function measure(cases, size) {
   const samples = cases.map(() => []);
   for (let round = 0; round <= rounds; round += 1) {
-    for (const [n, { server, method, path, form, sync }] of cases.entries()) {
+    for (const [n, { server, method, path, form, headers, sync }] of cases.entries()) {
       // What the round before left to be written must not slow this one.
       if (sync) spawnSync('sync');
       forgetPeak(server.pid);
       const before = cpuSeconds(server.pid);
-      const { seconds, head, body } = await upload({ port: server.port, method, path, form, size: round ? size : Math.min(size, 64 * MIB) });
+      const { seconds, head, body } = await upload({ port: server.port, method, path, form, headers, size: round ? size : Math.min(size, 64 * MIB) });
       await settled(server.pid);
       const sample = { seconds, cpu: cpuSeconds(server.pid) - before, peak: memory(server.pid).peak };
       if (round) samples[n].push(sample);
@@ -195,6 +204,11 @@ async function settled(pid) {
 
 function ourPost(query = '') {
   return { method: 'POST', path: `/upload${query}`, form: true };
+}
+
+/** An upload that could be gone on with (Resumable Uploads for HTTP), in one request: checkpoints on the way. */
+function ourResumable() {
+  return { method: 'POST', path: '/files', headers: { 'Upload-Complete': '?1' } };
 }
 
 /** A memory-backed folder with room for what one round stores, or none. */
