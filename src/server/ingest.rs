@@ -198,7 +198,8 @@ async fn run(
         Ok(receipts) => tracing::info!(files = receipts.len(), "stored"),
         Err(refusal) => {
             undo(server, refusal, counter, begun).await;
-            if refusal.status().is_client_error() && refusal.code() != ErrorCode::Superseded {
+            let is_to_be_read = refusal.status().is_client_error() || refusal.code() == ErrorCode::OutOfSpace;
+            if is_to_be_read && refusal.code() != ErrorCode::Superseded {
                 drain_in_background(body);
             }
         }

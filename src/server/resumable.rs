@@ -175,7 +175,8 @@ pub async fn append(
             Err(refusal) if refusal.code() == ErrorCode::Superseded => {}
             Err(refusal) if refusal.code() == ErrorCode::OffsetMismatch => drain_a_little_in_background(body),
             // A browser shows our reason only if it may go on sending for a while.
-            Err(refusal) if !refusal.status().is_client_error() => {}
+            Err(refusal)
+                if !refusal.status().is_client_error() && refusal.code() != ErrorCode::OutOfSpace => {}
             // And of an end that is only told again the bytes may have come again.
             Ok(_) | Err(_) => drain_in_background(body),
         }

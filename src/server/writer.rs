@@ -630,6 +630,15 @@ impl Pen<'_> {
         Ok(())
     }
 
+    async fn save_what_is_written(&mut self) -> Result<(), Fault> {
+        self.settle().await?;
+        if self.unsaved() > 0 {
+            self.save(false);
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
     /// The body has ended cleanly and is what it should be.
     async fn conclude(&mut self) -> Then {
         let is_at_its_length = self.plan.length == Some(self.len);
@@ -670,7 +679,14 @@ impl Pen<'_> {
         }
     }
 
-    async fn after(&mut self, fault: Fault) -> Then {
+    async fn after(&mut self, mut fault: Fault) -> Then {
+        // What was written before is there, and may be told.
+        if matches!(fault, Fault::Write(StoreError::OutOfSpace))
+            && !self.whole_or_nothing()
+            && let Err(worse) = self.save_what_is_written().await
+        {
+            fault = worse;
+        }
         self.give_up().await;
         match fault {
             Fault::Write(error) => Then::Refused(error.into()),

@@ -363,18 +363,36 @@ impl Staging for DiskStaging {
         let mut hashing = std::mem::replace(&mut self.hashing, Hashing::No);
         let _turn = self.shared.quick.acquire().await;
         let written = blocking("writing a staged file", move || {
-            steps::attempt(steps::WRITE)?;
-            let len = write_all_at(&handle.file, &chunks, offset)?;
+            let written =
+                steps::attempt(steps::WRITE).and_then(|()| write_all_at(&handle.file, &chunks, offset));
             steps::pass(steps::WRITTEN);
+            let len = match written {
+                Ok(len) => len,
+                Err(error) => {
+                    // Part of it may be there, and takes room that is needed to say how far the file is.
+                    handle.file.set_len(offset)?;
+                    return Ok((handle, hashing, since, Err(error)));
+                }
+            };
             if let Hashing::Running(hasher) = &mut hashing {
                 chunks.iter().for_each(|chunk| hasher.update(chunk));
             }
             if let Some(crc) = &mut since.crc32c {
                 *crc = chunks.iter().fold(*crc, |crc, chunk| crc32c::crc32c_append(crc, chunk));
             }
-            Ok((handle, hashing, since, len))
+            Ok((handle, hashing, since, Ok(len)))
         });
-        let (handle, hashing, since, len) = written.await?;
+        let (handle, hashing, since, written) = written.await?;
+        let len = match written.map_err(|error| StoreError::io("writing a staged file", error)) {
+            Ok(len) => len,
+            // It is what it was before.
+            Err(StoreError::OutOfSpace) if self.keep => {
+                self.hashing = hashing;
+                self.state = State::Open(handle);
+                return Err(StoreError::OutOfSpace);
+            }
+            Err(error) => return Err(error),
+        };
         self.hashing = hashing;
         self.since = since;
         self.len += len;

@@ -211,7 +211,9 @@ impl Staging for MemoryStaging {
             match held.files.get_mut(&self.id) {
                 Some(Entry::Staged(len)) if fits => *len += more,
                 Some(Entry::Staged(_)) => {
-                    self.state = State::Broken;
+                    if !self.keep {
+                        self.state = State::Broken;
+                    }
                     return Err(StoreError::OutOfSpace);
                 }
                 _ => {
@@ -314,7 +316,15 @@ mod tests {
         let full = second.write(vec![Bytes::from_static(b"123")]).await;
         assert!(matches!(full, Err(StoreError::OutOfSpace)));
         assert!(matches!(second.seal().await, Err(StoreError::Broken)));
+        let kept = StageOptions { keep: true, ..StageOptions::default() };
+        let mut third = store.stage(&two, kept).await.unwrap();
+        third.write(vec![Bytes::from_static(b"1")]).await.unwrap();
+        assert!(matches!(third.write(vec![Bytes::from_static(b"23")]).await, Err(StoreError::OutOfSpace)));
+        assert_eq!(third.checkpoint().await.unwrap().range, 0..1, "it is what it was before");
         first.discard().await;
+        third.write(vec![Bytes::from_static(b"23")]).await.unwrap();
+        assert_eq!(third.seal().await.unwrap().size, 3);
+        store.remove(&two).await.unwrap();
         assert_eq!(store.available_space().await.unwrap(), Some(10));
     }
 }

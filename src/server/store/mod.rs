@@ -102,7 +102,8 @@ pub trait Staging: Send {
     /// Appends these chunks.
     ///
     /// *Success*: they count in `len`. *Failure or dropped*: nobody knows how much was written; nothing but
-    /// `discard` and drop makes sense any more, and everything else fails.
+    /// `discard` and drop makes sense any more, and everything else fails. Only a file that is to be kept, and for
+    /// which there is no more space, is as it was before, and can be checkpointed.
     fn write(&mut self, chunks: Vec<Bytes>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Makes durable what was written since the last checkpoint, or since it was taken up, while writing goes on.
