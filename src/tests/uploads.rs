@@ -301,9 +301,13 @@ async fn uploads_at_one_time_share_what_their_owner_may_have() {
     let cookie = server.send("PUT /files/x HTTP/1.1", b"x").await.cookie();
     let head = |name: &str| format!("PUT /files/{name} HTTP/1.1\r\nCookie: {cookie}");
     let mut first = server.connect().await;
-    first.send(format!("{}\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n258\r\n", head("first"))).await;
+    let named = format!("{}\r\nX-Progress-ID: the-first\r\nHost: x", head("first"));
+    first.send(format!("{named}\r\nTransfer-Encoding: chunked\r\n\r\n258\r\n")).await;
     first.send(&pattern(600)).await;
-    wait_for(|| (server.stored_files().len() == 2).then_some(())).await;
+    // Counted, and so set aside before.
+    let owner = cookie.split_once('=').unwrap().1.parse().unwrap();
+    let frame = || server.server.progress().frame(&"the-first".parse().unwrap(), Some(&owner));
+    wait_for(|| frame().filter(|frame| frame.received == 600)).await;
     let second = server.send(&head("second"), &pattern(500)).await;
     assert_eq!((second.status, second.error().code), (413, ErrorCode::QuotaExceeded));
     first.send("\r\n0\r\n\r\n").await;
