@@ -1,6 +1,6 @@
 //! Everything that goes wrong on the way: cut, stalled and lying requests, two at once, a program that dies, a disk
-//! that is full, a power cut. Each fault is written once and tried by every protocol it applies to. Must never know how
-//! the server is made: it is judged by its answers, and by what lies in its folder when the answers cannot tell.
+//! that is full. Each fault is written once and tried by every protocol it applies to. Must never know how the server
+//! is made: it is judged by its answers, and by what lies in its folder when the answers cannot tell.
 
 mod client;
 mod cuts;
