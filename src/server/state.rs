@@ -198,6 +198,8 @@ struct Share {
     uploads: u32,
     /// Bytes on their way that the catalog does not count yet.
     reserved: u64,
+    /// One at a time sets bytes aside, or one that will be refused could sink another by what it asked for.
+    reserving: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// One upload under way, counted against its owner's share until dropped.
@@ -216,6 +218,8 @@ impl OpenUpload {
     /// [`ErrorCode::QuotaExceeded`].
     pub async fn reserve(&self, bytes: u64) -> Result<(), Refusal> {
         let Some(max) = self.server.config.limits.max_bytes_per_owner else { return Ok(()) };
+        let reserving = self.server.shares().entry(self.owner.clone()).or_default().reserving.clone();
+        let _turn = reserving.lock().await;
         let before = self.reserved.load(Ordering::SeqCst);
         // First set aside, then looked at what is stored: an upload that is completed meanwhile is counted twice
         // rather than not at all.
