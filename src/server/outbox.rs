@@ -174,7 +174,7 @@ async fn round(server: &Server) -> Duration {
     let tried = async {
         let due = catalog.undelivered(now_ms(), BATCH).await?;
         let full = due.len() == BATCH as usize;
-        futures_util::stream::iter(due)
+        let told = futures_util::stream::iter(due)
             .map(|event| async move {
                 let told = match outbox.deliver(&event).await {
                     Ok(()) => catalog.delivered(&event.event_id).await,
@@ -188,13 +188,17 @@ async fn round(server: &Server) -> Duration {
                         catalog.deliver_later(&event.event_id, later).await
                     }
                 };
-                if let Err(error) = told {
+                told.inspect_err(|error| {
                     tracing::warn!(%error, "the catalog does not know of a delivery: it comes again");
-                }
+                })
             })
             .buffer_unordered(AT_ONCE)
-            .collect::<()>()
+            .collect::<Vec<_>>()
             .await;
+        // What cannot be written down stays due: without a pause it would be delivered as fast as it can.
+        for told in told {
+            told?;
+        }
         let next = if full { Some(0) } else { catalog.next_delivery().await? };
         Ok::<_, super::catalog::CatalogError>(next)
     };
@@ -202,7 +206,7 @@ async fn round(server: &Server) -> Duration {
         Ok(None) => LONGEST_PAUSE,
         Ok(Some(due_ms)) => Duration::from_millis(due_ms.saturating_sub(now_ms())).min(LONGEST_PAUSE),
         Err(error) => {
-            tracing::warn!(%error, "finish events cannot be read; trying again later");
+            tracing::warn!(%error, "finish events cannot be looked up or ticked off; trying again later");
             LONGEST_PAUSE
         }
     }

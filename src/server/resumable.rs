@@ -15,6 +15,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
@@ -170,6 +172,9 @@ pub async fn append(
     let tasks = server.tasks().clone();
     let task = async move {
         let mut body = body;
+        // HTTP/2 says by the end of the stream what HTTP/1.1 says by a length of zero.
+        let body_size = append.body_size.or(body.is_end_stream().then_some(0));
+        let append = Append { body_size, ..append };
         let appended = run(&server, &id, append, &mut body).await;
         match appended.as_ref().map_err(|rejected| &rejected.refusal) {
             Err(refusal) if refusal.code() == ErrorCode::Superseded => {}
@@ -194,6 +199,23 @@ pub async fn append(
 /// [`ErrorCode::NotFound`] for an upload never heard of and for somebody else's, [`ErrorCode::Gone`] for one that has
 /// expired, failed or was cancelled.
 pub async fn state(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Result<Upload, Refusal> {
+    let (asked, id, visitor) = (server.clone(), id.clone(), visitor.clone());
+    to_its_end(server, async move { look(&asked, &id, &visitor).await }).await
+}
+
+/// Goes on to its end when whoever asked is gone: hyper drops a handler with its connection, and what was begun for
+/// it must not stay half done.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    server: &Server,
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let ended = server.tasks().spawn(work).await;
+    ended.unwrap_or_else(|fault| {
+        Err(Refusal::new(ErrorCode::Internal, "The server failed at this upload.").caused_by(fault))
+    })
+}
+
+async fn look(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Result<Upload, Refusal> {
     let pieces = alive(server, known(server, id, visitor).await?).await?;
     if pieces.state == PiecesState::Complete {
         return told(server, pieces).await;
@@ -203,7 +225,7 @@ pub async fn state(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Re
     let turn = match server.seats().turn(id, want).await {
         Ok(turn) => turn,
         Err(NoTurn::Closing | NoTurn::Elsewhere) => {
-            return told(server, known(server, id, visitor).await?).await;
+            return told(server, alive(server, known(server, id, visitor).await?).await?).await;
         }
     };
     let pieces = alive(server, known(server, id, visitor).await?).await?;
@@ -218,6 +240,11 @@ pub async fn state(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Re
 /// # Errors
 /// As [`state`].
 pub async fn cancel(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Result<(), Refusal> {
+    let (asked, id, visitor) = (server.clone(), id.clone(), visitor.clone());
+    to_its_end(server, async move { give_up(&asked, &id, &visitor).await }).await
+}
+
+async fn give_up(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Result<(), Refusal> {
     let _ = alive(server, known(server, id, visitor).await?).await?;
     let Ok(turn) = server.seats().turn(id, Want::Any).await else { return Err(gone()) };
     let mut pieces = alive(server, known(server, id, visitor).await?).await?;
@@ -491,12 +518,20 @@ async fn run_on(
         return Err(Refusal::new(ErrorCode::Forbidden, "An upload made of parts takes no bytes.").into());
     }
     if pieces.state == PiecesState::Complete {
-        return replay(server, pieces, &append).await;
+        let patience = server.config().limits.idle_timeout;
+        let body_size = match append.body_size {
+            None if append.offset == pieces.durable => tokio::time::timeout(patience, ends_at_once(body))
+                .await
+                .ok()
+                .and_then(|ends| ends.then_some(0)),
+            said => said,
+        };
+        return replay(server, pieces, &Append { body_size, ..append }).await;
     }
     let turn = match server.seats().turn(id, Want::At(append.offset)).await {
         Ok(turn) => turn,
         Err(NoTurn::Elsewhere | NoTurn::Closing) => {
-            let pieces = known(server, id, visitor).await?;
+            let pieces = alive(server, known(server, id, visitor).await?).await?;
             return Err(mismatch(&append, pieces.durable));
         }
     };
@@ -536,9 +571,24 @@ async fn run_on(
 }
 
 fn mismatch(append: &Append, at: u64) -> Rejected {
-    let message = format!("The upload stands at {at} bytes, not at {}.", append.offset);
+    let message = if append.offset == at {
+        "Another request is writing to this upload. Ask where it stands, which ends that request.".to_owned()
+    } else {
+        format!("The upload stands at {at} bytes, not at {}.", append.offset)
+    };
     let refusal = Refusal::new(ErrorCode::OffsetMismatch, message).with_detail(at);
     Rejected { refusal, at: Some(at) }
+}
+
+/// Whether a body brings nothing: with chunked coding only its end says so.
+async fn ends_at_once(body: &mut Body) -> bool {
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) if frame.data_ref().is_none_or(Bytes::is_empty) => {}
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// The end of a complete upload once more, for a request that could have brought it about (promise 10).
@@ -627,7 +677,8 @@ async fn conclude(
             if !may(&pieces.terms, append.visitor.viewer()) {
                 return refused(Refusal::new(ErrorCode::NotFound, "There is no such upload."));
             }
-            Ok(become_a_file(server, pieces, staging, counter).await?)
+            let stored = become_a_file(server, pieces, staging, counter).await;
+            stored.map_err(|refusal| Rejected { refusal, at: Some(durable) })
         }
         Then::More => {
             counter.pause(durable);
@@ -674,10 +725,13 @@ async fn become_a_file(
     }
     match staging.seal().await {
         Ok(sealed) => book(server, pieces, sealed, counter).await,
-        // It is staged still, and whoever asks next completes it.
-        Err(StoreError::OutOfSpace) => {
+        // As long as nothing failed to be made durable it is staged still, or stored by a request before this one, and
+        // whoever asks next completes it.
+        Err(error @ (StoreError::OutOfSpace | StoreError::Exists | StoreError::Io { .. }))
+            if server.store().healthy() =>
+        {
             counter.pause(pieces.durable);
-            Err(StoreError::OutOfSpace.into())
+            Err(error.into())
         }
         Err(error) => {
             let refusal = error.into();

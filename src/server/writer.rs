@@ -481,7 +481,8 @@ impl Pen<'_> {
                     if self.len > self.granted
                         && let Err(refusal) = self.grant().await
                     {
-                        self.push(chunk, None);
+                        // These bytes have no share, or many small requests would add up to what one may not bring.
+                        self.len -= bytes;
                         return Ending::Cut(refusal);
                     }
                     self.unchecked_space += bytes;

@@ -394,9 +394,13 @@ async fn an_address_told_early_is_where_to_go_on() {
             assert!(offset > durable && offset <= 300_000, "{offset} after {durable}");
             durable = offset;
         }
-        drop(raw);
+        // The line is cut; or it falls silent and stays, and then the next request takes its place.
+        let silent = (version == "9").then_some(raw);
         let url = &early.headers["location"];
         assert_eq!(state(&server, url).await, (300_000, false));
+        if let Some(mut silent) = silent {
+            assert_eq!(silent.answer().await.status, 409);
+        }
         assert_eq!(finished(&append(&server, url, 300_000, true, &bytes[300_000..]).await).size, 1_000_000);
         assert_eq!(server.get(url).await.body, bytes);
     }

@@ -258,6 +258,15 @@ async fn an_upload_of_nothing_is_whole_at_once() {
     assert_eq!(receipt(&server, &url).await.name, "empty");
     let got = server.get(&url).await;
     assert_eq!((got.status, got.body.len()), (200, 0));
+    // Nothing more, and chunked coding says so only by its end.
+    let mut raw = server.connect().await;
+    let fields = format!("Tus-Resumable: 1.0.0\r\n{CONTENT}\r\nUpload-Offset: 0");
+    let chunked =
+        format!("PATCH {url} HTTP/1.1\r\nHost: x\r\n{fields}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    raw.send(chunked.clone() + "0\r\n\r\n").await;
+    assert_eq!(raw.answer().await.status, 204);
+    raw.send(chunked + "1\r\nx\r\n0\r\n\r\n").await;
+    assert_eq!(raw.answer().await.status, 413);
 }
 
 #[tokio::test]

@@ -355,7 +355,9 @@ impl Call {
             Ok(()) => {}
             // None on its way: perhaps one that has arrived.
             Err(refusal) if refusal.code() == ErrorCode::NotFound => {
-                questions::delete(&self.server, &self.visitor, id).await?;
+                let (server, visitor, id) = (self.server.clone(), self.visitor.clone(), id.clone());
+                let deleting = async move { questions::delete(&server, &visitor, &id).await };
+                resumable::to_its_end(&self.server, deleting).await?;
             }
             Err(refusal) => return Err(refusal),
         }
@@ -434,7 +436,9 @@ impl Call {
         rejected: Rejected,
         answer: impl FnOnce(Rejected) -> Response,
     ) -> Response {
-        let can_go_on = rejected.at.is_some() && rejected.refusal.body.retryable;
+        // Whoever took its place was told an offset, and goes on from there.
+        let is_taken_over = rejected.refusal.code() == ErrorCode::Superseded;
+        let can_go_on = rejected.at.is_some() && (rejected.refusal.body.retryable || is_taken_over);
         if !can_go_on && let Err(error) = resumable::cancel(&self.server, id, &self.visitor).await {
             tracing::debug!(%id, %error, "an upload that could not begin was gone already");
         }

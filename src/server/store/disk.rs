@@ -44,6 +44,9 @@ const MAX_QUICK: usize = 16;
 /// a journal little more than one.
 const MAX_SLOW: usize = 16;
 
+/// Files read whole for their digest at the same time: each keeps a processor busy.
+const MAX_HASHING: usize = 4;
+
 /// Bytes of a download read at once.
 const READ_SIZE: usize = 256 * 1024;
 
@@ -69,10 +72,13 @@ struct Shared {
     healthy: AtomicBool,
     quick: Semaphore,
     slow: Semaphore,
+    hashing: Semaphore,
     /// Staged files that are open, by whichever of their handles.
     open: Mutex<HashSet<UploadId>>,
     /// Folders under `files` whose own entry in the folder above is on the medium.
     durable_folders: Mutex<HashSet<Shard>>,
+    /// The folder of staged files, open: its sync must not fail for want of a handle.
+    staging: File,
     /// Two processes in one folder would sweep each other's files.
     _lock: File,
 }
@@ -127,11 +133,13 @@ impl DiskStore {
             }
             sync(&File::open(&root)?, Force::All)?;
             let shared = Shared {
+                staging: File::open(root.join(STAGING))?,
                 root,
                 sync,
                 healthy: AtomicBool::new(true),
                 quick: Semaphore::new(MAX_QUICK),
                 slow: Semaphore::new(MAX_SLOW),
+                hashing: Semaphore::new(MAX_HASHING),
                 open: Mutex::default(),
                 durable_folders: Mutex::default(),
                 _lock: lock,
@@ -416,7 +424,7 @@ impl Staging for DiskStaging {
                 shared.force(&handle.file, Force::Bytes)?;
                 if checkpoint.range.start == 0 {
                     // Bytes without a name are lost as well.
-                    shared.force_folder(&shared.root.join(STAGING))?;
+                    shared.force(&shared.staging, Force::All)?;
                 }
                 durable.fetch_max(checkpoint.range.end, Ordering::SeqCst);
                 Ok(checkpoint)
@@ -434,20 +442,27 @@ impl Staging for DiskStaging {
             }
             State::Broken | State::Over => return Err(StoreError::Broken),
         };
-        let _turn = self.shared.slow.acquire().await;
+        let turn = self.shared.slow.acquire().await;
         let (shared, len) = (Arc::clone(&self.shared), self.len);
         let hashing = std::mem::replace(&mut self.hashing, Hashing::No);
         let is_durable = len > 0 && self.durable.load(Ordering::SeqCst) == len;
-        let sealed = blocking("syncing a staged file", move || {
+        let handle = blocking("syncing a staged file", move || {
             if !is_durable {
                 shared.force(&handle.file, Force::All)?;
             }
             match handle.file.metadata()?.len() {
-                found if found == len => {}
-                found => {
-                    return Err(io::Error::other(format!("{len} bytes were written and {found} are there")));
-                }
+                found if found == len => Ok(handle),
+                found => Err(io::Error::other(format!("{len} bytes were written and {found} are there"))),
             }
+        })
+        .await?;
+        drop(turn);
+        // Reading all of a large file takes long, and others' syncs must not wait for it.
+        let _turn = match hashing {
+            Hashing::AtTheEnd => Some(self.shared.hashing.acquire().await),
+            Hashing::No | Hashing::Running(_) => None,
+        };
+        let sealed = blocking("reading a staged file", move || {
             let sha256 = match hashing {
                 Hashing::No => None,
                 Hashing::Running(hasher) => Some(hex(&hasher.finalize())),
@@ -533,7 +548,8 @@ impl Shared {
     /// Staged to stored. On failure it is still staged, or, when its folder could not be made durable, nowhere.
     fn publish(&self, id: &UploadId) -> io::Result<()> {
         let stored = self.stored(id);
-        let folder = self.make_folders(id)?;
+        // Opened now: after the rename only the sync itself may fail.
+        let folder = File::open(self.make_folders(id)?)?;
         // Two ids cannot meet by chance; but a file once stored is never written over (promise 11).
         if fs::exists(&stored)? {
             return Err(ErrorKind::AlreadyExists.into());
@@ -541,7 +557,7 @@ impl Shared {
         steps::attempt(steps::RENAME)?;
         fs::rename(self.staged(id), &stored)?;
         steps::pass(steps::RENAMED);
-        self.force_folder(&folder).inspect_err(|_| {
+        self.force(&folder, Force::All).inspect_err(|_| {
             if let Err(error) = unlink(&stored) {
                 tracing::error!(%id, %error, "a file that failed to be stored stays behind");
             }
