@@ -9,6 +9,9 @@ import { installEyes, type Moment, type Row, type Upload, type Widget } from '..
 import { FirefoxPilot, type Pilot, playwrightPilot } from '../fixtures/pilot';
 import { expect, test as base } from '../fixtures/test';
 
+/** Bytes per second at which 24 MiB take a quarter of a minute: on a busy machine there is still something left to cut. */
+const UNHURRIED = 1.5 * MIB;
+
 const test = base.extend<{ pilot: Pilot }>({
   // Firefox without anybody who reads along: see the fixture.
   pilot: async ({ browserName, page, silence }, use) => {
@@ -24,10 +27,10 @@ const test = base.extend<{ pilot: Pilot }>({
   },
 });
 
-test('a line that ends cleanly in the middle of 300 MB: it goes on from what the server has', async ({ pilot, net, files, silence }) => {
+test('a line that ends cleanly in the middle of 400 MB: it goes on from what the server has', async ({ pilot, net, files, silence }) => {
   test.setTimeout(180_000);
   silence.allowFailedRequests();
-  const sample = await files.sample('fin.bin', 300_000_000);
+  const sample = await files.sample('fin.bin', 400_000_000);
   await pilot.prepare(installEyes);
   await pilot.goto(net.url + '/');
   await hydrated(pilot);
@@ -38,7 +41,7 @@ test('a line that ends cleanly in the middle of 300 MB: it goes on from what the
   expect((await row(pilot, sample))!.restarts).toBe(0);
   const [first, second, ...more] = tries(net);
   expect([first!.cut, second!.cut, more.length]).toEqual([true, false, 0]);
-  expect(offset(second!), 'a clean end loses nothing that was read').toBe(first!.passed);
+  expectGoesOn(first!, second!);
   console.log(`    ${net.read} bytes sent of ${sample.size}: ${(net.read / sample.size).toFixed(3)}`);
   expect(net.read, 'bytes sent in all').toBeLessThanOrEqual(1.05 * sample.size);
   expectNeverBack(await pilot.run(() => window.plEyes.moments));
@@ -72,7 +75,7 @@ test('a connection on which nothing moves is replaced, and the row says so', asy
   const silent = second!.began - first!.last;
   console.log(`    replaced after ${Math.round(silent)} ms`);
   expect(silent).toBeGreaterThan(9_000);
-  expect(silent).toBeLessThan(16_000);
+  expect(silent).toBeLessThan(25_000);
   expect(offset(second!)).toBeGreaterThan(0);
   const moments = await widget.moments();
   expect(moments.some(({ hint }) => hint === 'replaced')).toBe(true);
@@ -83,7 +86,7 @@ test('a connection on which nothing moves is replaced, and the row says so', asy
 test('pause and resume, one and all, by mouse and by keyboard', async ({ widget, net, files, page }) => {
   const sample = await files.sample('held.bin', 24 * MIB);
   await widget.open();
-  net.behave({ kind: 'slow', rate: 6 * MIB });
+  net.behave({ kind: 'slow', rate: UNHURRIED });
   await widget.pick(sample);
   await expect.poll(async () => (await widget.read(sample.name)).received).toBeGreaterThan(4 * MIB);
   await widget.button('pause', sample.name).click();
@@ -108,14 +111,16 @@ test('a cancelled upload leaves nothing, neither on the server nor here', async 
   const staged = async () => (await server.files()).filter(({ place }) => place === 'staging').length;
   const before = await staged();
   await widget.open();
-  net.behave({ kind: 'slow', rate: 4 * MIB });
+  net.behave({ kind: 'slow', rate: UNHURRIED });
   await widget.pick(sample);
   await expect.poll(async () => (await widget.read(sample.name)).received).toBeGreaterThan(MIB);
   expect(await staged()).toBe(before + 1);
+  const records = () => page.evaluate(() => window.plRecords());
+  await expect.poll(records).toEqual([{ name: sample.name, file: true }]);
   await widget.button('cancel', sample.name).click();
   await widget.waitState(sample.name, 'cancelled');
   await expect.poll(staged).toBe(before);
-  await expect.poll(() => page.evaluate(() => window.plRecords())).toEqual([]);
+  await expect.poll(records).toEqual([]);
 });
 
 test('a reload in the middle of 300 MB: it goes on without being asked', async ({ pilot, net, files, silence }) => {
@@ -126,7 +131,7 @@ test('a reload in the middle of 300 MB: it goes on without being asked', async (
   await pilot.prepare(installRecords);
   await pilot.goto(net.url + '/');
   await hydrated(pilot);
-  net.behave({ kind: 'slow', rate: 30_000_000 });
+  net.behave({ kind: 'slow', rate: 10_000_000 });
   await pilot.pick('[data-pl-input]', [sample.path]);
   await expect.poll(async () => (await row(pilot, sample))?.received ?? 0, { timeout: 60_000 }).toBeGreaterThan(60_000_000);
   await expect.poll(() => pilot.run(() => window.plRecords())).toEqual([{ name: sample.name, file: true }]);
@@ -153,7 +158,7 @@ test('without the file: the row asks for it, the same one goes on, another is re
   const sample = await files.sample('again.bin', 24 * MIB);
   await page.addInitScript(installRecords);
   await widget.open();
-  net.behave({ kind: 'slow', rate: 6 * MIB });
+  net.behave({ kind: 'slow', rate: UNHURRIED });
   await widget.pick(sample);
   const lose = async () => {
     await expect.poll(async () => (await widget.read(sample.name)).received).toBeGreaterThan(4 * MIB);
@@ -167,9 +172,12 @@ test('without the file: the row asks for it, the same one goes on, another is re
   await lose();
   await expectNoViolations(page, 'missing');
   await expect(widget.row(sample.name).locator('[data-pl-status]')).toContainText('Choose the same file');
-  const choosing = page.waitForEvent('filechooser');
-  await widget.button('resume', sample.name).click();
-  await (await choosing).setFiles(sample.path);
+  const chooseAgain = async () => {
+    const choosing = page.waitForEvent('filechooser');
+    await widget.button('resume', sample.name).click();
+    await (await choosing).setFiles(sample.path);
+  };
+  await chooseAgain();
   await widget.waitState(sample.name, ['sending', 'creating']);
   await expect.poll(() => pieces(net).length).toBe(2);
   expect(offset(pieces(net)[1]!)).toBeGreaterThan(4 * MIB);
@@ -183,7 +191,7 @@ test('without the file: the row asks for it, the same one goes on, another is re
   await file.close();
   await utimes(sample.path, mtime, new Date(mtime.getTime() + 10_000));
   const before = pieces(net).length;
-  await widget.pick(sample);
+  await chooseAgain();
   expect(await widget.waitState(sample.name, 'failed')).toMatchObject({ error: 'file-changed' });
   await expect(widget.row(sample.name).locator('[data-pl-reason]')).toContainText('changed');
   expect(pieces(net).length, 'it was not sent').toBe(before);
@@ -196,7 +204,7 @@ test('without the file: the row asks for it, the same one goes on, another is re
 test('a file that changes on the disk while it waits is told and not sent', async ({ widget, net, files }) => {
   const sample = await files.sample('restless.bin', 24 * MIB);
   await widget.open();
-  net.behave({ kind: 'slow', rate: 6 * MIB });
+  net.behave({ kind: 'slow', rate: UNHURRIED });
   await widget.pick(sample);
   await expect.poll(async () => (await widget.read(sample.name)).received).toBeGreaterThan(4 * MIB);
   await widget.button('pause', sample.name).click();
@@ -227,7 +235,7 @@ test.describe('tus', () => {
       expect(headers).toMatchObject({ 'tus-resumable': '1.0.0', 'content-type': 'application/offset+octet-stream' });
     }
     const [first, second] = tries(net);
-    expect(offset(second!)).toBe(first!.passed);
+    expectGoesOn(first!, second!);
     expectNeverBack(await widget.moments());
     await expectWhole(widget, sample);
     await widget.pick(small, empty);
@@ -254,6 +262,16 @@ function tries(net: NetProxy): Seen[] {
     if (!seen.has(attempt)) seen.set(attempt, piece);
   }
   return [...seen.values()];
+}
+
+/**
+ * The second request begins where the first came to its end. What then still lay in the server's socket, read by nobody,
+ * may be missing: the question that comes in between ends the first. (That nothing is lost that the server has read,
+ * the native tests say to the byte.)
+ */
+function expectGoesOn(first: Seen, second: Seen): void {
+  expect(offset(second)).toBeLessThanOrEqual(first.passed);
+  expect(offset(second)).toBeGreaterThan(first.passed - 8 * MIB);
 }
 
 function offset(seen: Seen): number {
