@@ -33,7 +33,8 @@ pub struct FileMeta {
 pub struct Candidate {
     /// The runtime keeps the file itself under this number.
     pub id: FileId,
-    /// Random and unguessable, made by the runtime; all tries of this file use it.
+    /// Random and unguessable, made by the runtime; all tries of this file use it, but for one that creates a
+    /// resumable upload in the place of another: that has this id's successor.
     pub progress_id: ProgressId,
     /// What is known of it.
     pub meta: FileMeta,

@@ -133,6 +133,8 @@ pub(super) struct Upload {
 pub(super) struct Item {
     pub(super) id: FileId,
     pub(super) progress_id: ProgressId,
+    /// Whether a resumable upload has been created that bears this id: the server's count under it stays that one's.
+    pub(super) named: bool,
     pub(super) meta: FileMeta,
     pub(super) phase: Phase,
     pub(super) way: Way,
@@ -234,6 +236,7 @@ impl Item {
         Self {
             id: candidate.id,
             progress_id: candidate.progress_id,
+            named: false,
             meta: candidate.meta,
             phase,
             way,

@@ -73,6 +73,9 @@ impl Queue {
                     item.restart(turn.now);
                 }
                 item.tally = Tally::default();
+                if std::mem::take(&mut item.named) {
+                    item.progress_id = item.progress_id.successor();
+                }
                 turn.out.push(Command::Create { file, request });
             }
         }
@@ -134,6 +137,7 @@ impl Queue {
             return;
         }
         item.way = Way::Resumable(Some(Upload { url: url.clone(), confirmed: Some(0), reached: 0 }));
+        item.named = true;
         let progress_id = item.progress_id.clone();
         turn.out.push(Command::Remember { file: item.id, progress_id, url });
         self.advance(at, turn);
@@ -291,6 +295,7 @@ impl Queue {
         let at = self.items.partition_point(|item| item.id < id);
         let mut item = Item::new(candidate, Phase::Queued { ready: false }, way);
         item.found = true;
+        item.named = true;
         item.at_hand = need.is_none();
         self.items.insert(at, item);
         self.enter(at, phase, turn);

@@ -227,8 +227,17 @@ fn cancel_deletes_what_the_server_has_and_a_refusal_does_too() {
     one.deliver(Event::Cancel(Scope::One(id)));
     assert_eq!(count(&one, |command| matches!(command, Command::Discard { .. })), 1);
     assert_eq!(one.remembered(), 0);
-    // And it can be begun again, from nothing.
+    // And it can be begun again, from nothing: what the server counted of the other upload says nothing of this one.
     one.deliver(Event::Retry(Scope::One(id)));
+    one.pass(850);
+    let row = one.row(id);
+    assert!(row.witness == Witness::Server && row.received <= 20 * MB, "{row:?}");
+    let first = Sim::candidate_of(1, 0).progress_id;
+    let names = one.log.iter().filter_map(|(_, command)| match command {
+        Command::SendRange { progress_id, .. } => Some(progress_id.clone()),
+        _ => None,
+    });
+    assert_eq!(names.collect::<Vec<_>>(), [first.clone(), first.successor()]);
     one.drain();
     let row = one.row(id);
     assert_eq!((row.state, row.restarts, ranges(&one)[1].1), (RowState::Done, 1, 0));

@@ -85,13 +85,15 @@ pub(super) struct Sim {
     ended: BTreeSet<RequestId>,
     polls_out: BTreeMap<RequestId, u64>,
     server: BTreeMap<ProgressId, Vec<(u64, ProgressFrame)>>,
+    /// The resumable upload that an id was first sent with: it speaks of that one for ever.
+    named: BTreeMap<ProgressId, String>,
     /// Resumable uploads, by their addresses.
     remotes: BTreeMap<String, Remote>,
     next_remote: u32,
     /// What the server has told of the file's upload, and no byte was sent since.
     told: BTreeMap<FileId, u64>,
-    /// What would be found again.
-    remembered: BTreeMap<FileId, String>,
+    /// What would be found again, and the addresses of its uploads.
+    remembered: BTreeMap<FileId, (Candidate, String)>,
     seq: u64,
     /// Cancelled or removed, and not asked for again.
     gone: BTreeSet<FileId>,
@@ -154,6 +156,7 @@ impl Sim {
             ended: BTreeSet::new(),
             polls_out: BTreeMap::new(),
             server: BTreeMap::new(),
+            named: BTreeMap::new(),
             remotes: BTreeMap::new(),
             next_remote: 1,
             told: BTreeMap::new(),
@@ -463,9 +466,14 @@ impl Sim {
                 self.send_range(file, request, &url, &progress_id, offset..end);
             }
             Command::Discard { url } => drop(self.remotes.remove(&url)),
-            Command::Remember { file, url, .. } => drop(self.remembered.insert(file, url)),
-            Command::Unremember { file, .. } => {
-                assert!(self.remembered.remove(&file).is_some(), "forgotten twice");
+            Command::Remember { file, progress_id, url } => {
+                let candidate = Candidate { progress_id, ..self.files[&file].clone() };
+                self.files.insert(file, candidate.clone());
+                self.remembered.insert(file, (candidate, url));
+            }
+            Command::Unremember { file, progress_id } => {
+                let forgotten = self.remembered.remove(&file).map(|(candidate, _)| candidate.progress_id);
+                assert_eq!(forgotten, Some(progress_id), "forgotten twice, or under another name");
             }
             Command::Abort { file, request } => {
                 assert_eq!(self.flights.remove(&file), Some(request), "(5) aborts what is not there");
@@ -658,8 +666,6 @@ impl Sim {
         if self.fails(file, request, fate, 30) {
             return;
         }
-        // From now on the id speaks of this upload.
-        self.server.remove(&self.files[&file].progress_id);
         let url = format!("/files/{}", self.next_remote);
         self.next_remote += 1;
         let remote = Remote { file: Some(file), ..Remote::default() };
@@ -714,6 +720,8 @@ impl Sim {
         range: std::ops::Range<u64>,
     ) {
         self.stop(file);
+        let named = self.named.entry(id.clone()).or_insert_with(|| url.to_owned());
+        assert_eq!(named, url, "the count under this id is another upload's: {id}");
         let size = self.files[&file].meta.size;
         let fate = cycle(&mut self.fates).unwrap_or(Fate::Good);
         if fate == Fate::Gone {
@@ -828,8 +836,8 @@ impl Sim {
         if !self.online {
             self.deliver(Event::Offline);
         }
-        for (file, url) in self.remembered.clone() {
-            let candidate = self.files[&file].clone();
+        for (file, (candidate, url)) in self.remembered.clone() {
+            self.files.insert(file, candidate.clone());
             self.deliver(Event::Found { candidate, url, need: need(file) });
         }
     }
@@ -843,7 +851,6 @@ impl Sim {
         {
             candidate.meta.size = size;
             let meta = candidate.meta.clone();
-            self.server.remove(&candidate.progress_id);
             self.deliver(Event::Changed { file, meta });
         }
     }

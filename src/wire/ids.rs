@@ -70,6 +70,16 @@ impl ProgressId {
     pub fn from_bits(bits: [u8; 16]) -> Self {
         Self(UploadId::from_bits(bits).0)
     }
+
+    /// The name of the upload that takes the place of this one's: `-2` at its end, then `-3`, and so on.
+    pub fn successor(&self) -> Self {
+        let numbered = self.0.rsplit_once('-').and_then(|(base, end)| Some((base, end.parse::<u32>().ok()?)));
+        let (base, number) = numbered.unwrap_or((&self.0, 1));
+        let end = format!("-{}", number.saturating_add(1));
+        let base = &base[..base.len().min(64 - end.len())];
+        // The rest may be shorter than an id once its old number is off.
+        Self(format!("{base:_<8}{end}"))
+    }
 }
 
 impl FromStr for ProgressId {
@@ -132,6 +142,21 @@ text_id!(ProgressId);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn successors_are_ids_and_differ() {
+        for text in ["a".repeat(26), "a".repeat(64), "-".repeat(8), "a-999999".to_owned()] {
+            let first: ProgressId = text.parse().unwrap();
+            let (second, third) = (first.successor(), first.successor().successor());
+            for id in [&second, &third] {
+                assert_eq!(id.as_str().parse().as_ref(), Ok(id));
+            }
+            assert!(first != second && second != third, "{text}");
+        }
+        let id: ProgressId = "abcdefgh".parse().unwrap();
+        assert_eq!(id.successor().as_str(), "abcdefgh-2");
+        assert_eq!(id.successor().successor().as_str(), "abcdefgh-3");
+    }
 
     #[test]
     fn bits_and_text_agree() {
