@@ -10,6 +10,7 @@
 //! | a broken connection, a busy server, a pause | later: ask for the offset |
 //! | 409: the server is at another offset | ask for the offset, at once |
 //! | 404 or 410: there is no such upload any more | create it anew, at once, and say so in the row |
+//! | the same, or 403, for one that was found again | forget it, and wait for a person's word: it may be another's |
 //! | nothing moved for ten seconds | give the request up and ask for the offset, at once |
 //! | any other refusal | the end: the upload is deleted on the server |
 //!
@@ -228,6 +229,13 @@ impl Queue {
             upload.confirmed = None;
         }
         let gone = matches!(status, 404 | 410) || matches!(error.code, ErrorCode::NotFound | ErrorCode::Gone);
+        // Found again on a browser that another person may use by now: what nobody asked for is not sent.
+        if exists && item.found && (gone || status == 403) {
+            item.found = false;
+            forget(item, turn);
+            let error = ErrorBody::new(ErrorCode::Gone, "");
+            return self.enter(at, Phase::Failed { error, again: true }, turn);
+        }
         let elsewhere = status == 409 && error.code != ErrorCode::ProgressIdInUse;
         if exists && (gone || elsewhere) {
             if gone {

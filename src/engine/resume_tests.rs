@@ -344,6 +344,28 @@ fn found_again_it_goes_on_by_itself_and_says_from_where() {
     assert_eq!((row.state, row.restarts, sim.remembered()), (RowState::Done, 0, 0));
 }
 
+/// It expired, or belongs to whoever was signed in before: nothing is sent unless the person who is here asks for it.
+#[test]
+fn found_again_and_not_known_to_the_server_it_is_not_sent_unasked() {
+    for (status, code) in [(404, ErrorCode::NotFound), (410, ErrorCode::Gone), (403, ErrorCode::Forbidden)] {
+        let mut queue = Queue::new(&resumable(), 1);
+        let candidate = Sim::candidate_of(1, 100);
+        let progress_id = candidate.progress_id.clone();
+        queue.handle(Event::Found { candidate, url: "/files/x".to_owned(), need: None }, 0);
+        let error = ErrorBody::new(code, "");
+        let failed = Event::Failed { file: F, request: RequestId(1), error, status, retry_after_ms: None };
+        let commands = queue.handle(failed, 5);
+        assert!(commands.contains(&Command::Unremember { file: F, progress_id }), "{commands:?}");
+        let asks = |command: &Command| matches!(command, Command::Create { .. } | Command::Discard { .. });
+        assert!(!commands.iter().any(asks), "{commands:?}");
+        let row = queue.row(F, 5).unwrap();
+        assert_eq!((row.state, row.can_retry), (RowState::Failed, true));
+        assert_eq!(row.error.unwrap().code, ErrorCode::Gone);
+        let commands = queue.handle(Event::Retry(Scope::One(F)), 9);
+        assert!(commands.iter().any(|command| matches!(command, Command::Create { .. })), "{commands:?}");
+    }
+}
+
 #[test]
 fn a_file_that_is_not_at_hand_is_waited_for_and_fetched_on_a_click() {
     let mut sim = sim(&[Fate::Good]);

@@ -199,6 +199,12 @@ proptest! {
             }
         }
         sim.drain();
+        if reload_after.is_some() && sim.row(id).error.is_some_and(|error| error.code == ErrorCode::Gone) {
+            // Found again, and the server had forgotten it: a person decides.
+            prop_assert_eq!(sim.remembered(), 0);
+            sim.deliver(Event::Retry(Scope::One(id)));
+            sim.drain();
+        }
         prop_assert_eq!(sim.row(id).state, RowState::Done);
         prop_assert_eq!(sim.remembered(), 0);
     }
