@@ -11,7 +11,7 @@ use web_sys::Url;
 
 use crate::{
     engine::event::{Event, FileId, RequestId},
-    wire::{ErrorCode, ProgressId, Protocol, Receipt, UploadId, headers},
+    wire::{ErrorBody, ErrorCode, ProgressId, Protocol, Receipt, UploadId, headers},
 };
 
 use super::{
@@ -94,13 +94,15 @@ impl Inner {
         self.unsent.borrow_mut().push((range.request, ()));
         let inner = Rc::downgrade(self);
         spawn_local(async move {
-            let same = sample::of(&picked.file).await == Some(known);
+            let found = sample::of(&picked.file).await;
             let Some(inner) = inner.upgrade() else { return };
             let wanted = take(&mut inner.unsent.borrow_mut(), &range.request).is_some();
-            if wanted && same {
-                inner.send_slice(range, &picked);
-            } else if wanted {
-                (inner.deliver)(failed(range.file, range.request, ErrorCode::FileChanged, 0));
+            let Range { file, request, .. } = range;
+            match found {
+                _ if !wanted => {}
+                Some(found) if found == known => inner.send_slice(range, &picked),
+                Some(_) => (inner.deliver)(failed(file, request, ErrorCode::FileChanged, 0)),
+                None => (inner.deliver)(unreadable(file, request)),
             }
         });
     }
@@ -188,6 +190,13 @@ impl Inner {
             spawn_local(async move { picked.sample.set(sample::of(&picked.file).await) });
         }
     }
+}
+
+/// Browsers do not tell a file that has changed from one whose disk or share is away.
+fn unreadable(file: FileId, request: RequestId) -> Event {
+    let text = "The file cannot be read: its disk is away, or it has changed. What was sent of it is kept.";
+    let error = ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::FileChanged, text) };
+    Event::Failed { file, request, error, status: 0, retry_after_ms: None }
 }
 
 impl Answer {

@@ -12,6 +12,7 @@
 //! | 404 or 410: there is no such upload any more | create it anew, at once, and say so in the row |
 //! | the same, or 403, for one that was found again | forget it, and wait for a person's word: it may be another's |
 //! | nothing moved for ten seconds | give the request up and ask for the offset, at once |
+//! | the file cannot be read | the end, until a person tries again: the upload is kept |
 //! | any other refusal | the end: the upload is deleted on the server |
 //!
 //! What is displayed as received is the greater of the server's running count and what it has confirmed; only a
@@ -229,6 +230,10 @@ impl Queue {
             upload.confirmed = None;
         }
         let gone = matches!(status, 404 | 410) || matches!(error.code, ErrorCode::NotFound | ErrorCode::Gone);
+        if error.code == ErrorCode::FileChanged && error.retryable {
+            // Only a person can plug a disk in again.
+            return self.enter(at, Phase::Failed { error, again: true }, turn);
+        }
         // Found again on a browser that another person may use by now: what nobody asked for is not sent.
         if exists && item.found && (gone || status == 403) {
             item.found = false;

@@ -419,6 +419,25 @@ fn a_file_that_changes_under_way_fails_for_good() {
     assert_eq!((row.state, row.can_retry), (RowState::Failed, false));
 }
 
+/// Its disk was unplugged: what the server has is kept until it is there again.
+#[test]
+fn a_file_that_cannot_be_read_keeps_its_upload() {
+    let mut queue = Queue::new(&resumable(), 1);
+    queue.handle(Event::Added(vec![Sim::candidate_of(1, 100)]), 0);
+    let (request, url) = (RequestId(1), "/files/x".to_owned());
+    queue.handle(Event::Created { file: F, request, url: url.clone() }, 0);
+    let error = ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::FileChanged, "It is away.") };
+    let event = Event::Failed { file: F, request: RequestId(2), error, status: 0, retry_after_ms: None };
+    let commands = queue.handle(event, 5);
+    let lost = |command: &Command| matches!(command, Command::Discard { .. } | Command::Unremember { .. });
+    assert!(!commands.iter().any(lost), "{commands:?}");
+    let row = queue.row(F, 5).unwrap();
+    assert_eq!((row.state, row.can_retry), (RowState::Failed, true));
+    let commands = queue.handle(Event::Retry(Scope::One(F)), 9);
+    let asks = |command: &Command| matches!(command, Command::AskOffset { url: asked, .. } if *asked == url);
+    assert!(commands.iter().any(asks), "{commands:?}");
+}
+
 /// A tus server of somebody else: nobody counts, and its confirmed offsets are all that is known.
 #[test]
 fn without_a_count_the_confirmed_offset_is_shown() {
