@@ -11,7 +11,7 @@ mod sample;
 mod xhr;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     rc::{Rc, Weak},
 };
 
@@ -59,6 +59,7 @@ impl Runtime {
             discards: RefCell::default(),
             remembered: RefCell::default(),
             missing: RefCell::default(),
+            chosen_for: Cell::new(None),
             polls: RefCell::default(),
             timers: RefCell::default(),
             listeners: RefCell::default(),
@@ -90,7 +91,8 @@ impl Runtime {
         let Some(input) = self.0.input() else { return };
         let files = input.files().map(|list| files::each(&list)).unwrap_or_default();
         input.set_value("");
-        self.0.add(Dropped { files, ..Dropped::default() });
+        let chosen_for = self.0.chosen_for.take();
+        self.0.add(Dropped { files, ..Dropped::default() }, chosen_for);
     }
 
     /// Something is dragged over the drop zone: whether it is files, which may then be dropped.
@@ -250,6 +252,8 @@ struct Inner {
     remembered: Keyed<ProgressId, Option<remember::Lock>>,
     /// Uploads whose files are not at hand.
     missing: Keyed<FileId, Record>,
+    /// The missing file that the person is choosing again.
+    chosen_for: Cell<Option<FileId>>,
     polls: Keyed<RequestId, Request>,
     timers: Keyed<Timer, Timeout>,
     listeners: RefCell<Vec<EventListener>>,
@@ -382,7 +386,8 @@ impl Inner {
         timers.push((timer, timeout));
     }
 
-    fn add(self: &Rc<Self>, dropped: Dropped) {
+    /// Takes files in; `chosen_for` is the missing file that one of them was chosen for.
+    fn add(self: &Rc<Self>, dropped: Dropped, chosen_for: Option<FileId>) {
         let digest = self.wants_digest();
         let mut handles = dropped.handles.into_iter();
         let mut taken = Vec::new();
@@ -394,7 +399,7 @@ impl Inner {
                     handle.replace(JsFuture::from(promise).await.ok());
                 });
             }
-            match self.missing_like(&picked) {
+            match self.missing_like(&picked, chosen_for) {
                 Some(file) => self.picked_again(file, picked),
                 None => taken.push(self.files.take(picked)),
             }
@@ -415,7 +420,7 @@ impl Inner {
         let dropped = data.map(|data| files::dropped(&data)).unwrap_or_default();
         if !dropped.files.is_empty() || !dropped.folders.is_empty() {
             event.prevent_default();
-            self.add(dropped);
+            self.add(dropped, None);
         }
     }
 
@@ -495,8 +500,9 @@ impl Inner {
         });
     }
 
-    /// The missing file that this one is, or is now: first by all that is known without reading, then by name.
-    fn missing_like(&self, picked: &Picked) -> Option<FileId> {
+    /// The missing file that this one is, by all that is known without reading. By its name alone only where it was
+    /// chosen for that one: another of the same name is a new file.
+    fn missing_like(&self, picked: &Picked, chosen_for: Option<FileId>) -> Option<FileId> {
         let meta = picked.meta();
         let missing = self.missing.borrow();
         let same = missing.iter().find(|(_, record)| {
@@ -504,7 +510,12 @@ impl Inner {
                 && record.meta.size == meta.size
                 && record.meta.modified_ms == meta.modified_ms
         });
-        let named = || missing.iter().find(|(_, record)| record.meta.name == meta.name);
+        let named = || {
+            let named = |(file, record): &&(FileId, Record)| {
+                Some(*file) == chosen_for && record.meta.name == meta.name
+            };
+            missing.iter().find(named)
+        };
         same.or_else(named).map(|(file, _)| *file)
     }
 
@@ -515,6 +526,14 @@ impl Inner {
         spawn_local(async move {
             let same = is_same(&record, &picked).await;
             let Some(inner) = inner.upgrade() else { return };
+            let Some(same) = same else {
+                // As if nobody had picked it: it cannot be read, be it the same or not.
+                let wanted = inner.remembered.borrow().iter().any(|(id, _)| *id == record.id);
+                if wanted {
+                    inner.missing.borrow_mut().push((file, record));
+                }
+                return;
+            };
             inner.files.put(file, picked.clone());
             if same {
                 (inner.deliver)(Event::AtHand { file });
@@ -551,6 +570,7 @@ impl Inner {
             }
             None => {
                 if let Some(input) = self.input() {
+                    self.chosen_for.set(Some(file));
                     input.click();
                 }
             }
@@ -577,13 +597,16 @@ async fn take_over(inner: Weak<Inner>, id: ProgressId) {
         }
         return;
     };
-    let (found, need) = at_hand(&record).await;
+    let (mut found, mut need) = at_hand(&record).await;
+    let mut same = true;
+    // What the browser kept is a copy: it cannot have changed.
+    if let Some(picked) = found.as_ref().filter(|_| record.file.is_none()) {
+        match is_same(&record, picked).await {
+            Some(told) => same = told,
+            None => (found, need) = (None, Some(Need::Pick)),
+        }
+    }
     let Some(inner) = inner.upgrade() else { return };
-    let same = match &found {
-        // What the browser kept is a copy: it cannot have changed.
-        Some(picked) if record.file.is_none() => is_same(&record, picked).await,
-        _ => true,
-    };
     let at_hand = found.clone().filter(|_| same);
     if let Some(picked) = &at_hand {
         picked.sample.set(record.sample);
@@ -620,17 +643,18 @@ async fn at_hand(record: &Record) -> (Option<Picked>, Option<Need>) {
 }
 
 /// Whether this is the file that the upload was begun with: by name, length and time, and by what its ends hold.
-async fn is_same(record: &Record, picked: &Picked) -> bool {
+/// `None` when it cannot be read now.
+async fn is_same(record: &Record, picked: &Picked) -> Option<bool> {
     let meta = picked.meta();
     let alike = meta.name == record.meta.name
         && meta.size == record.meta.size
         && meta.modified_ms == record.meta.modified_ms;
     if !alike {
-        return false;
+        return Some(false);
     }
-    let sample = sample::of(&picked.file).await;
-    picked.sample.set(sample);
-    sample.is_some() && record.sample.is_none_or(|known| Some(known) == sample)
+    let sample = sample::of(&picked.file).await?;
+    picked.sample.set(Some(sample));
+    Some(record.sample.is_none_or(|known| known == sample))
 }
 
 /// Keeps a lock as long as the upload is worth it. `false` when it is not any more.
@@ -678,6 +702,13 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
         let inner = Rc::downgrade(inner);
         listeners.push(EventListener::new(&window, name, move |_| tell(&inner, event.clone())));
     }
+    // The dialog was closed without a choice: what is picked next is picked for itself.
+    let cancelled = Rc::downgrade(inner);
+    listeners.push(EventListener::new(&document, "cancel", move |_| {
+        if let Some(inner) = cancelled.upgrade() {
+            inner.chosen_for.set(None);
+        }
+    }));
     let (page, told) = (document.clone(), Rc::downgrade(inner));
     listeners.push(EventListener::new(&document, "visibilitychange", move |_| {
         if !page.hidden() {

@@ -153,6 +153,8 @@ pub(super) struct Item {
     pub(super) at_hand: bool,
     /// Whether it was found again and has not gone on yet.
     pub(super) found: bool,
+    /// Whether its upload on the server was begun with another file: of no use, but only a person gives it up.
+    pub(super) changed: bool,
     /// When it went on after it was found again, and at which percentage.
     pub(super) went_on: Option<(u64, u8)>,
     /// When a connection on which nothing moved was last replaced.
@@ -247,6 +249,7 @@ impl Item {
             restarted_ms: None,
             at_hand: true,
             found: false,
+            changed: false,
             went_on: None,
             replaced_ms: None,
             tally: Tally::default(),

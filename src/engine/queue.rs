@@ -393,6 +393,7 @@ impl Queue {
         match self.items[at].phase {
             Phase::Failed { again: true, .. } | Phase::Cancelled if self.items[at].at_hand => {
                 self.items[at].tries = 0;
+                self.begin_anew_if_changed(at, turn);
                 self.go_on(at, turn);
             }
             Phase::Waiting { cause: Cause::Backoff, .. } => self.go_on(at, turn),

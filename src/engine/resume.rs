@@ -293,6 +293,13 @@ impl Queue {
         }
     }
 
+    /// The person wants the file as it is now.
+    pub(super) fn begin_anew_if_changed(&mut self, at: usize, turn: &mut Turn) {
+        if std::mem::take(&mut self.items[at].changed) {
+            self.give_up_upload(at, turn);
+        }
+    }
+
     // --- Found again ---
 
     pub(super) fn found(&mut self, candidate: Candidate, url: String, need: Option<Need>, turn: &mut Turn) {
@@ -327,15 +334,16 @@ impl Queue {
         }
     }
 
-    /// Not the file that was begun: what the server has is of no use, and the person decides about the new one.
+    /// Not the file that was begun. The person decides: the upload is kept until the new one is wanted, or the row is
+    /// taken off the list.
     pub(super) fn changed(&mut self, file: FileId, meta: FileMeta, turn: &mut Turn) {
         if let Some(at) = self.find(file)
             && matches!(self.items[at].phase, Phase::Missing { .. })
         {
-            self.give_up_upload(at, turn);
             let item = &mut self.items[at];
             item.at_hand = true;
             item.found = false;
+            item.changed = true;
             item.meta = meta;
             item.best = 0;
             let error = ErrorBody::new(ErrorCode::FileChanged, "");

@@ -397,10 +397,16 @@ fn a_changed_file_is_told_and_not_sent_unless_the_person_wants_it() {
     let row = sim.row(id);
     assert_eq!((row.state, row.can_retry, row.size), (RowState::Failed, true, 70 * MB));
     assert_eq!(row.error.unwrap().code, ErrorCode::FileChanged);
-    assert_eq!((ranges(&sim).len(), sim.remembered()), (1, 0));
-    assert_eq!(count(&sim, |command| matches!(command, Command::Discard { .. })), 1);
+    // What was begun is kept until the person decides.
+    let discards = |sim: &Sim| count(sim, |command| matches!(command, Command::Discard { .. }));
+    assert_eq!((ranges(&sim).len(), sim.remembered(), discards(&sim)), (1, 1, 0));
+    let mut removed = Queue::clone(&sim.queue);
+    let commands = removed.handle(Event::Remove(Scope::One(id)), sim.now);
+    assert!(commands.iter().any(|command| matches!(command, Command::Discard { .. })), "{commands:?}");
     sim.deliver(Event::Retry(Scope::One(id)));
+    assert_eq!(discards(&sim), 1);
     sim.drain();
+    assert_eq!(sim.remembered(), 0);
     assert_eq!((sim.row(id).state, ranges(&sim)[1]), (RowState::Done, (ranges(&sim)[1].0, 0, 70 * MB)));
 }
 
