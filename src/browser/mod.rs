@@ -553,6 +553,12 @@ impl Inner {
             .iter()
             .find(|(missing, _)| *missing == file)
             .map(|(_, record)| record.clone());
+        if need == Need::Leave
+            && let Some((kept, digest)) =
+                record.as_ref().and_then(|record| Some((record.file.clone()?, record.digest)))
+        {
+            return self.picked_again(file, Picked::new(kept, digest));
+        }
         let handle = record.and_then(|record| record.handle.map(|handle| (handle, record.digest)));
         match handle.filter(|_| need == Need::Leave) {
             Some((handle, digest)) => {
@@ -587,6 +593,7 @@ async fn take_over(inner: Weak<Inner>, id: ProgressId) {
         _ => return,
     }
     let lock = remember::lock(&id).await;
+    let excludes = lock.excludes();
     if !keep_lock(&inner, &id, lock) {
         return;
     }
@@ -607,6 +614,10 @@ async fn take_over(inner: Weak<Inner>, id: ProgressId) {
         }
     }
     let Some(inner) = inner.upgrade() else { return };
+    if !excludes && same && need.is_none() {
+        // Another page may be at work on it: the person knows, and goes on with it by a click.
+        (found, need) = (None, Some(Need::Leave));
+    }
     let at_hand = found.clone().filter(|_| same);
     if let Some(picked) = &at_hand {
         picked.sample.set(record.sample);

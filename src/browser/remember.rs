@@ -1,6 +1,6 @@
 //! Unfinished uploads that outlive the page: one record each in IndexedDB, and a lock as long as a page works on it, so
 //! that two pages never work on one. The lock of a page that closes or crashes goes by itself, and the next page that
-//! waits for it takes over. Must never decide whether an upload is worth remembering.
+//! waits for it takes over; where a browser has no locks, only when the person says so. Must never decide whether an upload is worth remembering.
 //!
 //! The browser keeps the file itself up to a size; beyond that, where the file was dropped and the browser has such a
 //! thing, its handle, which may need the person's leave to be read; and otherwise only what the file looked like.
@@ -161,8 +161,15 @@ impl Drop for Lock {
     }
 }
 
-/// Waits until no other page works on this upload. Where a browser has no locks (outside of secure contexts) there is
-/// nothing to wait for.
+impl Lock {
+    /// Whether it keeps other pages off. Outside of secure contexts browsers have no locks, and nobody can tell.
+    pub(super) fn excludes(&self) -> bool {
+        self.release.is_some()
+    }
+}
+
+/// Waits until no other page works on this upload. Where a browser has no locks there is nothing to wait for, and the
+/// lock excludes nobody.
 pub(super) async fn lock(id: &ProgressId) -> Lock {
     let free = Lock { release: None, _granted: None };
     let Some(window) = window() else { return free };

@@ -94,7 +94,8 @@ pub(crate) fn status(row: &RowView) -> String {
             "Found again, not finished. Choose the same file again to go on".to_owned()
         }
         RowState::Missing { need: Need::Leave } => {
-            "Found again, not finished. Resume, and allow the file to be read".to_owned()
+            "Found again, not finished. Resume to go on; the browser may ask whether the file may be read"
+                .to_owned()
         }
         RowState::Done => "Stored".to_owned(),
         RowState::Failed => "Failed".to_owned(),
