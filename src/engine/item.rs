@@ -147,8 +147,8 @@ pub(super) struct Item {
     pub(super) best: u64,
     /// How often what is displayed went back.
     pub(super) restarts: u32,
-    /// When it last did.
-    pub(super) restarted_ms: Option<u64>,
+    /// When it last did, and to which percentage.
+    pub(super) restarted: Option<(u64, u8)>,
     /// Whether the runtime has the file; without it no try makes sense.
     pub(super) at_hand: bool,
     /// Whether it was found again and has not gone on yet.
@@ -246,7 +246,7 @@ impl Item {
             tries: 0,
             best: 0,
             restarts: 0,
-            restarted_ms: None,
+            restarted: None,
             at_hand: true,
             found: false,
             changed: false,
@@ -306,10 +306,10 @@ impl Item {
         }
     }
 
-    /// The bytes go back: from here on the display may.
-    pub(super) fn restart(&mut self, now_ms: u64) {
+    /// The bytes go back to as many as were kept: from here on the display may.
+    pub(super) fn restart(&mut self, now_ms: u64, kept: u64) {
         self.restarts += 1;
-        self.restarted_ms = Some(now_ms);
+        self.restarted = Some((now_ms, percent(kept, self.meta.size)));
         self.shown = 0;
         self.tally.ahead_since_ms = None;
         self.tally.gain_ms = now_ms;

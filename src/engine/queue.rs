@@ -453,7 +453,7 @@ impl Queue {
         let first_poll_ms = turn.now + self.random.around(FIRST_POLL_MS);
         let item = &mut self.items[at];
         if item.tally.sent > 0 {
-            item.restart(turn.now);
+            item.restart(turn.now, 0);
         }
         item.attempt += 1;
         item.tally = Tally { gain_ms: turn.now, sent_gain_ms: turn.now, ..Tally::default() };
@@ -608,7 +608,7 @@ impl Queue {
             tally.old_received = Some(tally.received).filter(|received| *received > 0);
             tally.received = 0;
             tally.sent = loaded;
-            item.restart(turn.now);
+            item.restart(turn.now, 0);
         } else {
             tally.sent = tally.sent.max(loaded);
             if gained {
@@ -756,7 +756,7 @@ impl Queue {
             tally.browser_may_go_back = tally.loaded > received;
             tally.received = received;
             tally.sent = received;
-            item.restart(turn.now);
+            item.restart(turn.now, 0);
             if matches!(item.phase, Phase::Processing { .. }) {
                 self.back_to_sending(at, turn);
             }

@@ -72,7 +72,7 @@ impl Queue {
             }
             None => {
                 if item.tally.sent > 0 || item.tally.received > 0 {
-                    item.restart(turn.now);
+                    item.restart(turn.now, 0);
                 }
                 item.tally = Tally::default();
                 if std::mem::take(&mut item.named) {
@@ -165,7 +165,7 @@ impl Queue {
             item.tries = 0;
         }
         if offset < item.basis().max(item.tally.received) {
-            item.restart(turn.now);
+            item.restart(turn.now, offset);
             item.tally.sent = offset;
         }
         item.tally.received = offset;

@@ -110,6 +110,10 @@ fn a_cut_goes_on_from_what_the_server_confirms_and_nothing_goes_back() {
 fn a_server_that_lost_bytes_is_believed_and_the_row_says_so() {
     let mut sim = sim(&[Fate::Good, Fate::Crash(6), Fate::Good]);
     let id = sim.add(&[80 * MB])[0];
+    while ranges(&sim).len() < 2 {
+        sim.pass(20);
+    }
+    assert_eq!(sim.row(id).hint, Some(Hint::Restarting { percent: 37 }));
     sim.drain();
     assert_eq!(ranges(&sim)[1].1, 30 * MB);
     let row = sim.row(id);
@@ -204,6 +208,14 @@ fn another_offset_is_asked_for_at_once() {
 fn an_upload_that_is_gone_begins_anew_and_says_so() {
     let mut sim = sim(&[Fate::Good, Fate::Broken(5), Fate::Gone, Fate::Good]);
     let id = sim.add(&[80 * MB])[0];
+    while ranges(&sim).len() < 2 {
+        sim.pass(20);
+    }
+    // Also once there is something to show again.
+    sim.pass(1_500);
+    let row = sim.row(id);
+    assert_eq!(row.hint, Some(Hint::Restarting { percent: 0 }));
+    assert!(row.percent > 0, "{row:?}");
     sim.drain();
     let row = sim.row(id);
     assert_eq!((row.state, row.restarts, created(&sim)), (RowState::Done, 1, 2));

@@ -525,7 +525,7 @@ fn the_browser_begins_again_and_it_is_said_once() {
     let row = one.row(F, 1_100).unwrap();
     assert_eq!(
         (row.sent, row.received, row.percent, row.restarts, row.hint),
-        (30, 0, 0, 1, Some(Hint::Restarting))
+        (30, 0, 0, 1, Some(Hint::Restarting { percent: 0 }))
     );
     // The server has not noticed yet, then it has.
     poll(&mut one, 3_500, vec![frame(2, ProgressState::Receiving, 71)]);

@@ -153,8 +153,11 @@ pub enum Hint {
     Buffered,
     /// No byte has arrived for ten seconds although some are due.
     Stalled,
-    /// The bytes had to start again.
-    Restarting,
+    /// The bytes had to go back.
+    Restarting {
+        /// Where they went on from, 0 to 99; 0 for the beginning.
+        percent: u8,
+    },
     /// Nothing moved for ten seconds, and another connection has taken over.
     Replaced,
     /// An upload from before this page was opened goes on.
@@ -305,8 +308,10 @@ fn witness(item: &Item) -> Witness {
 fn hint(item: &Item, now_ms: u64) -> Option<Hint> {
     item.phase.request()?;
     let since = |then_ms: u64| now_ms.saturating_sub(then_ms);
-    if item.restarted_ms.is_some_and(|then_ms| since(then_ms) < RESTARTING_MS) {
-        return Some(Hint::Restarting);
+    if let Some((then_ms, percent)) = item.restarted
+        && since(then_ms) < RESTARTING_MS
+    {
+        return Some(Hint::Restarting { percent });
     }
     if item.replaced_ms.is_some_and(|then_ms| since(then_ms) < REPLACED_MS) {
         return Some(Hint::Replaced);

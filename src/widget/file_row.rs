@@ -183,7 +183,7 @@ fn hint_word(hint: Hint) -> String {
     match hint {
         Hint::Buffered => "buffered",
         Hint::Stalled => "stalled",
-        Hint::Restarting => "restarting",
+        Hint::Restarting { .. } => "restarting",
         Hint::Replaced => "replaced",
         Hint::Found { .. } => "found",
     }

@@ -134,14 +134,14 @@ pub(crate) fn hint(row: &RowView) -> String {
     let text = match row.hint {
         Some(Hint::Found { percent: at }) => return format!("Found again: going on from {}.", percent(at)),
         Some(Hint::Replaced) => "The connection stalled; trying again from what the server has.",
-        Some(Hint::Restarting) if row.percent > 0 => {
+        Some(Hint::Restarting { percent: 1.. }) => {
             "The connection was lost; going on from what the server has kept."
         }
         Some(Hint::Buffered) => {
             "Something on the way is holding the data back; the server has not received it yet."
         }
         Some(Hint::Stalled) => "No data has arrived for ten seconds. Still trying.",
-        Some(Hint::Restarting) => "The connection was lost, and the upload began again.",
+        Some(Hint::Restarting { percent: 0 }) => "The connection was lost, and the upload began again.",
         None => "",
     };
     text.to_owned()
