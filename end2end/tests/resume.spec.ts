@@ -41,7 +41,7 @@ test('a line that ends cleanly in the middle of 400 MB: it goes on from what the
   expect((await row(pilot, sample))!.restarts).toBe(0);
   const [first, second, ...more] = tries(net);
   expect([first!.cut, second!.cut, more.length]).toEqual([true, false, 0]);
-  expectGoesOn(first!, second!);
+  expect(offset(second!), 'a clean end loses nothing that was read').toBe(first!.passed);
   console.log(`    ${net.read} bytes sent of ${sample.size}: ${(net.read / sample.size).toFixed(3)}`);
   expect(net.read, 'bytes sent in all').toBeLessThanOrEqual(1.05 * sample.size);
   expectNeverBack(await pilot.run(() => window.plEyes.moments));
@@ -75,7 +75,7 @@ test('a connection on which nothing moves is replaced, and the row says so', asy
   const silent = second!.began - first!.last;
   console.log(`    replaced after ${Math.round(silent)} ms`);
   expect(silent).toBeGreaterThan(9_000);
-  expect(silent).toBeLessThan(25_000);
+  expect(silent).toBeLessThan(16_000);
   expect(offset(second!)).toBeGreaterThan(0);
   const moments = await widget.moments();
   expect(moments.some(({ hint }) => hint === 'replaced')).toBe(true);
@@ -235,7 +235,7 @@ test.describe('tus', () => {
       expect(headers).toMatchObject({ 'tus-resumable': '1.0.0', 'content-type': 'application/offset+octet-stream' });
     }
     const [first, second] = tries(net);
-    expectGoesOn(first!, second!);
+    expect(offset(second!)).toBe(first!.passed);
     expectNeverBack(await widget.moments());
     await expectWhole(widget, sample);
     await widget.pick(small, empty);
@@ -262,16 +262,6 @@ function tries(net: NetProxy): Seen[] {
     if (!seen.has(attempt)) seen.set(attempt, piece);
   }
   return [...seen.values()];
-}
-
-/**
- * The second request begins where the first came to its end. What then still lay in the server's socket, read by nobody,
- * may be missing: the question that comes in between ends the first. (That nothing is lost that the server has read,
- * the native tests say to the byte.)
- */
-function expectGoesOn(first: Seen, second: Seen): void {
-  expect(offset(second)).toBeLessThanOrEqual(first.passed);
-  expect(offset(second)).toBeGreaterThan(first.passed - 8 * MIB);
 }
 
 function offset(seen: Seen): number {
