@@ -45,10 +45,10 @@ dev: setup ## serve a debug build and rebuild it whenever a file changes
 	@rm -f $(BUILT)
 	@LEPTOS_SITE_ADDR=$(ADDR) cargo leptos watch -- serve --addr $(ADDR) --data $(DATA)
 
-e2e: $(BUILT) end2end/node_modules/.stamp ## the end-to-end tests, in Chromium and Firefox
+e2e: $(BUILT) end2end/node_modules/.stamp ## the end-to-end tests, in Chromium, Firefox and WebKit
 	$(call say,Types of the end-to-end tests)
 	@cd end2end && npm run --silent check
-	$(call say,End-to-end tests in Chromium and Firefox)
+	$(call say,End-to-end tests in Chromium, Firefox and WebKit)
 	@found=$$(scripts/browsers.sh) && eval "$$found" && cd end2end && npm run --silent test -- $(ARGS)
 
 bench: $(BUILT) ## measure the server beside nginx, and weigh the page; takes some minutes, asserts nothing

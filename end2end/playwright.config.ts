@@ -1,5 +1,5 @@
-// What runs where: the specs in Chromium and in Firefox, the scriptless ones in both without scripts, and other
-// people's clients in none.
+// What runs where: the specs in Chromium and in Firefox, the scriptless ones in both without scripts, a smoke run in
+// WebKit, and other people's clients in none.
 
 import { defineConfig } from '@playwright/test';
 import { chromiumLaunch, firefoxLaunch } from './browsers';
@@ -26,6 +26,8 @@ export default defineConfig<object, Options>({
   projects: [
     // Clients that are no browsers.
     { name: 'clients', testDir: './clients' },
+    // Through its own driver.
+    { name: 'webkit', testDir: './webkit' },
     { name: 'chromium', testIgnore: scriptless, use: { browserName: 'chromium', launchOptions: chromium } },
     { name: 'firefox', testIgnore: scriptless, use: { browserName: 'firefox', launchOptions: firefox } },
     {

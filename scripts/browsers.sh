@@ -1,7 +1,8 @@
 #!/bin/sh
-# Finds a Chromium and a Firefox that start, or installs them, and prints where they are as two lines for `eval`.
+# Finds a Chromium and a Firefox that start, or installs them, and prints where they are as lines for `eval`.
 # In this order: CHROMIUM_PATH and FIREFOX_PATH, PATH, Playwright's own, the distribution's packages.
-# Must never know what is tested. Says what it does on standard error; fails when one of the two cannot be had.
+# The driver of WebKitGTK is looked for as well (WEBKIT_DRIVER, PATH, the distribution's packages).
+# Must never know what is tested. Says what it does on standard error; fails when one of the first two cannot be had.
 set -eu
 cd "$(dirname "$0")/../end2end"
 
@@ -56,9 +57,29 @@ browser() {
   return 1
 }
 
+# There is no WebKit but where its distribution has one: without it the smoke run is left out, and says so.
+webkit() {
+  if [ -n "${WEBKIT_DRIVER:-}" ]; then
+    [ -x "$WEBKIT_DRIVER" ] && echo "$WEBKIT_DRIVER" && return
+    printf '\n%s\n' "WEBKIT_DRIVER is $WEBKIT_DRIVER, which is not a program: correct or unset it." >&2
+    return 1
+  fi
+  if ! command -v WebKitWebDriver >/dev/null 2>&1 || ! command -v Xvfb >/dev/null 2>&1; then
+    command -v apt-get >/dev/null 2>&1 || return 0
+    say "Installing the distribution's WebKitGTK driver and a display for it"
+    as_root apt-get update -qq </dev/null >&2 || true
+    as_root env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends webkit2gtk-driver xvfb xauth </dev/null >&2 || return 0
+  fi
+  command -v WebKitWebDriver || true
+}
+
 chromium=$(browser chromium CHROMIUM_PATH chromium chromium-browser google-chrome-stable google-chrome)
 firefox=$(browser firefox FIREFOX_PATH firefox-esr firefox)
 say "Chromium: $chromium"
+driver=$(webkit)
 say "Firefox: $firefox"
+say "WebKit: ${driver:-none, and none could be installed: its smoke run is left out}"
 quoted() { printf '%s' "$1" | sed "s/'/'\\\\''/g"; }
 printf "export CHROMIUM_PATH='%s'\nexport FIREFOX_PATH='%s'\n" "$(quoted "$chromium")" "$(quoted "$firefox")"
+[ -z "$driver" ] || printf "export WEBKIT_DRIVER='%s'\n" "$(quoted "$driver")"
