@@ -51,9 +51,11 @@ e2e: $(BUILT) end2end/node_modules/.stamp ## the end-to-end tests, in Chromium, 
 	$(call say,End-to-end tests in Chromium, Firefox and WebKit)
 	@found=$$(scripts/browsers.sh) && eval "$$found" && cd end2end && npm run --silent test -- $(ARGS)
 
-bench: $(BUILT) ## measure the server beside nginx, and weigh the page; takes some minutes, asserts nothing
+bench: $(BUILT) ## weigh the page, watch the widget in hard cases, measure the server beside nginx; takes some minutes, asserts nothing
 	$(call say,Page weight)
 	@node bench/weight.mjs
+	$(call say,Widget)
+	@found=$$(scripts/browsers.sh) && eval "$$found" && cd end2end && npm run --silent measure
 	$(call say,Server)
 	@node bench/run.mjs $(ARGS)
 

@@ -2,6 +2,7 @@
 // in Chromium only (CDP): WebDriver BiDi has no command for it, and a headless Firefox takes no real paste with files.
 
 import type { Page } from '@playwright/test';
+import { dropPaths } from '../fixtures/drop';
 import { MIB } from '../fixtures/files';
 import { expect, test } from '../fixtures/test';
 
@@ -58,7 +59,7 @@ test.describe('as the desktop delivers it', () => {
   test('a real drop of two files', async ({ widget, files, page }) => {
     const samples = [await files.sample('real-1.bin', MIB), await files.sample('real-2.bin', 30 * MIB)];
     await widget.open();
-    await realDrop(page, samples.map(({ path }) => path));
+    await dropPaths(page, samples.map(({ path }) => path));
     for (const { name } of samples) await widget.waitState(name, 'done');
     await expect(widget.drop).not.toHaveAttribute('data-over', 'true');
     await expect(widget.uploads).toHaveCount(2);
@@ -89,16 +90,4 @@ function drag(page: Page, selector: string, types: string[]): Promise<void> {
     },
     { selector, types },
   );
-}
-
-/** A drop as the operating system would deliver it: trusted events, real files. */
-async function realDrop(page: Page, paths: string[]): Promise<void> {
-  const cdp = await page.context().newCDPSession(page);
-  const box = await page.locator('[data-pl-drop]').boundingBox();
-  if (!box) throw new Error('The drop zone is not on the page');
-  const data = { items: [], files: paths, dragOperationsMask: 1 };
-  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
-    await cdp.send('Input.dispatchDragEvent', { type, x: box.x + box.width / 2, y: box.y + 8, data });
-  }
-  await cdp.detach();
 }
