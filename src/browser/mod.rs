@@ -139,7 +139,9 @@ impl command::Runtime for Runtime {
             Command::SendForm { file, request, progress_id, attempt } => {
                 inner.send_form(file, request, &progress_id, attempt);
             }
-            Command::Create { file, request } => inner.create(file, request),
+            Command::Create { file, request, progress_id, attempt } => {
+                inner.create(file, request, &progress_id, attempt);
+            }
             Command::AskOffset { file, request, url, progress_id } => {
                 inner.ask_offset(file, request, progress_id, &url);
             }

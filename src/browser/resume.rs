@@ -35,7 +35,7 @@ pub(super) struct Range {
 
 impl Inner {
     /// Creates an upload without content: whatever breaks later, its address is known.
-    pub(super) fn create(self: &Rc<Self>, file: FileId, request: RequestId) {
+    pub(super) fn create(self: &Rc<Self>, file: FileId, request: RequestId, id: &ProgressId, attempt: u32) {
         let picked = self.files.find(file);
         let opened = picked.as_ref().and_then(|_| self.open("POST", &self.resumable));
         let (Some(picked), Some(upload)) = (picked, opened) else { return self.unsent(file, request) };
@@ -51,6 +51,7 @@ impl Inner {
             let kind = picked.file.type_();
             upload.header("Content-Type", if kind.is_empty() { "application/octet-stream" } else { &kind });
         }
+        self.name(&upload, id, attempt);
         self.take_sample(&picked);
         self.dispatch(upload, request, None, move |_, outcome| match outcome {
             Outcome::Answered(answer) if answer.is_success() => match answer.location() {
@@ -120,10 +121,7 @@ impl Inner {
             upload.header("Content-Type", "application/partial-upload");
             upload.header(headers::UPLOAD_COMPLETE, if last { "?1" } else { "?0" });
         }
-        self.name(&upload, &progress_id);
-        if !self.progress.is_empty() {
-            upload.header(headers::ATTEMPT, &attempt.to_string());
-        }
+        self.name(&upload, &progress_id, attempt);
         self.report_sent(&mut upload, file, request, offset, end - offset);
         let picked = picked.clone();
         self.dispatch(upload, request, Some(&slice), move |inner, outcome| match outcome {
@@ -171,11 +169,12 @@ impl Inner {
         Some(request)
     }
 
-    /// Says by which id the server's own count is asked for. Where nobody is asked the header would only make a
-    /// foreign server refuse the request.
-    fn name(&self, request: &Request, id: &ProgressId) {
+    /// Says by which id the server's own count is asked for, and which try it is. Where nobody is asked the headers
+    /// would only make a foreign server refuse the request.
+    fn name(&self, request: &Request, id: &ProgressId, attempt: u32) {
         if !self.progress.is_empty() {
             request.header(headers::PROGRESS_ID, id.as_str());
+            request.header(headers::ATTEMPT, &attempt.to_string());
         }
     }
 

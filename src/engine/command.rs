@@ -19,13 +19,17 @@ pub enum Command {
         attempt: u32,
     },
     /// Create a resumable upload on the server, without any of its bytes ("careful creation"): whatever happens
-    /// later, there is an address to ask. Without the progress id: were the answer lost, the upload that nobody knows
-    /// would hold the id until it expires.
+    /// later, there is an address to ask. Were the answer lost, the next try is answered with the same upload, which
+    /// the server knows by its id.
     Create {
         /// The file.
         file: FileId,
         /// The request's number.
         request: RequestId,
+        /// The id that the server is told, in `X-Progress-ID`.
+        progress_id: ProgressId,
+        /// Which try this is, in `Plimsoll-Attempt`: 1, 2, …
+        attempt: u32,
     },
     /// Ask the server how much of this upload it holds for good.
     AskOffset {

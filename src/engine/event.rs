@@ -85,6 +85,13 @@ pub enum Event {
         /// The file.
         file: FileId,
     },
+    /// The file of a remembered upload could not be had as was thought: this is what it takes now.
+    NotAtHand {
+        /// The file.
+        file: FileId,
+        /// What it takes.
+        need: Need,
+    },
     /// The file is not the one that its upload was begun with. What is there now is kept in its place.
     Changed {
         /// The file.
@@ -96,7 +103,7 @@ pub enum Event {
     Start(Scope),
     /// Hold; a running request is given up.
     Pause(Scope),
-    /// Go on after a pause; for a file that needs leave to be read, ask for it.
+    /// Go on after a pause; for a file that needs leave to be read or has to be picked again, ask for that.
     Resume(Scope),
     /// Try again what failed or was cancelled.
     Retry(Scope),

@@ -1,7 +1,7 @@
 //! One file of the list: where it stands, and what both witnesses said of its present try. Must never know the other
 //! files, nor give a command.
 
-use crate::wire::{ErrorBody, ProgressId, ProgressState, Receipt};
+use crate::wire::{ErrorBody, ErrorCode, ProgressId, ProgressState, Receipt};
 
 use super::{
     event::{Candidate, FileId, FileMeta, Need, RequestId},
@@ -98,6 +98,11 @@ impl Phase {
         matches!(self, Self::Done { .. } | Self::Failed { .. } | Self::Cancelled | Self::Rejected { .. })
     }
 
+    /// Whether nothing happens until a person wants it.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self, Self::Paused | Self::Missing { .. })
+    }
+
     /// When its retry timer is due, if one is armed.
     pub(super) fn until_ms(&self) -> Option<u64> {
         match self {
@@ -153,8 +158,9 @@ pub(super) struct Item {
     pub(super) at_hand: bool,
     /// Whether it was found again and has not gone on yet.
     pub(super) found: bool,
-    /// Whether its upload on the server was begun with another file: of no use, but only a person gives it up.
-    pub(super) changed: bool,
+    /// What the file was like that its upload on the server was begun with, while another is in its place: only a
+    /// person gives the upload up, or brings that file back.
+    pub(super) begun: Option<FileMeta>,
     /// When it went on after it was found again, and at which percentage.
     pub(super) went_on: Option<(u64, u8)>,
     /// When a connection on which nothing moved was last replaced.
@@ -219,6 +225,7 @@ pub(super) struct Tally {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) active: u32,
+    pub(super) held: u32,
     pub(super) done: u32,
     pub(super) failed: u32,
     pub(super) rejected: u32,
@@ -249,7 +256,7 @@ impl Item {
             restarted: None,
             at_hand: true,
             found: false,
-            changed: false,
+            begun: None,
             went_on: None,
             replaced_ms: None,
             tally: Tally::default(),
@@ -271,6 +278,13 @@ impl Item {
     /// Whether it can go on where it was cut.
     pub(super) fn is_resumable(&self) -> bool {
         matches!(self.way, Way::Resumable(_))
+    }
+
+    /// Whether the file that its upload was begun with is wanted back: it cannot be read, or is another by now.
+    pub(super) fn wants_its_file(&self) -> bool {
+        let changed = |error: &ErrorBody| error.code == ErrorCode::FileChanged;
+        matches!(self.way, Way::Resumable(Some(_)))
+            && matches!(&self.phase, Phase::Failed { error, again: true } if changed(error))
     }
 
     /// Its upload on the server, if it has one to go on with.
@@ -322,7 +336,8 @@ impl Item {
         let one = |yes: bool| u32::from(yes);
         let phase = &self.phase;
         let mut share = Share {
-            active: one(!phase.has_ended()),
+            active: one(!phase.has_ended() && !phase.is_held()),
+            held: one(phase.is_held()),
             done: one(matches!(phase, Phase::Done { .. })),
             failed: one(matches!(phase, Phase::Failed { .. })),
             rejected: one(matches!(phase, Phase::Rejected { .. })),
@@ -334,7 +349,7 @@ impl Item {
             share.sent = self.tally.sent;
             share.received = self.tally.received;
             share.basis = self.basis();
-            if share.active == 1 && !matches!(phase, Phase::Paused | Phase::Missing { .. }) {
+            if share.active == 1 {
                 share.rest = self.meta.size - share.basis;
             }
         }
@@ -354,6 +369,6 @@ impl Share {
         macro_rules! each {
             ($($field:ident)+) => { $(self.$field = self.$field.wrapping_sub(old.$field).wrapping_add(new.$field);)+ };
         }
-        each!(active done failed rejected cancelled size sent received basis rest);
+        each!(active held done failed rejected cancelled size sent received basis rest);
     }
 }

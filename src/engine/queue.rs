@@ -23,7 +23,7 @@ use crate::wire::{ErrorBody, ErrorCode, Limits, Options, ProgressFrame, Progress
 use super::{
     admit::{self, Accept},
     command::{Command, Notice, Timer},
-    event::{Candidate, Event, FileId, RequestId, Scope},
+    event::{Candidate, Event, FileId, Need, RequestId, Scope},
     item::{Cause, Item, Phase, Share, Tally, Way},
     meter::{Meter, STALL_MS},
     resume,
@@ -133,12 +133,13 @@ impl Queue {
     /// not go back; where it begins does not matter.
     pub fn handle(&mut self, event: Event, now_ms: u64) -> Vec<Command> {
         let mut turn = Turn { now: now_ms, out: Vec::new() };
-        let was_active = self.sums.active > 0;
+        let left = self.sums.active + self.sums.held;
         self.take_in(event, &mut turn);
         self.start_what_may(&mut turn);
         self.plan_poll(&mut turn);
-        if was_active && self.sums.active == 0 && !self.items.is_empty() {
-            let Share { done, failed, rejected, cancelled, .. } = self.sums;
+        let Share { active, held, done, failed, rejected, cancelled, .. } = self.sums;
+        // What is held ends nothing, and does not stand in the way of the end of the others.
+        if active == 0 && held < left && !self.items.is_empty() {
             turn.out.push(Command::Notify(Notice::AllEnded { done, failed: failed + rejected + cancelled }));
         }
         turn.out
@@ -199,6 +200,7 @@ impl Queue {
             }
             Event::Found { candidate, url, need } => self.found(candidate, url, need, turn),
             Event::AtHand { file } => self.at_hand(file, turn),
+            Event::NotAtHand { file, need } => self.not_at_hand(file, need, turn),
             Event::Changed { file, meta } => self.changed(file, meta, turn),
             Event::Start(scope) => {
                 for at in self.scope(scope) {
@@ -215,6 +217,9 @@ impl Queue {
                         // One question at a time: a person answers them.
                         Phase::Missing { need } if scope != Scope::All => {
                             turn.out.push(Command::FetchFile { file: self.items[at].id, need });
+                        }
+                        Phase::Failed { .. } if scope != Scope::All && self.items[at].wants_its_file() => {
+                            turn.out.push(Command::FetchFile { file: self.items[at].id, need: Need::Pick });
                         }
                         _ => {}
                     }
@@ -326,8 +331,8 @@ impl Queue {
     fn admit(&self, candidate: &Candidate) -> Result<(), ErrorBody> {
         admit::kind(&self.accept, &candidate.meta)?;
         admit::size(&self.options.limits, candidate.meta.size)?;
-        let Share { active, done, .. } = self.sums;
-        admit::number(&self.options, active + done, active)
+        let Share { active, held, done, .. } = self.sums;
+        admit::number(&self.options, active + held + done, active)
     }
 
     pub(super) fn list(&mut self, candidate: Candidate, phase: Phase, turn: &mut Turn) {

@@ -5,6 +5,7 @@
 //! | what happens | what follows |
 //! |---|---|
 //! | no address yet | create the upload, without bytes |
+//! | the answer to that is lost | create it again, under the same id: the server answers with the same upload |
 //! | an address, and no certain offset | ask for the offset |
 //! | a certain offset | send all that is left, or the next slice |
 //! | a broken connection, a busy server, a pause | later: ask for the offset |
@@ -78,7 +79,8 @@ impl Queue {
                 if std::mem::take(&mut item.named) {
                     item.progress_id = item.progress_id.successor();
                 }
-                turn.out.push(Command::Create { file, request });
+                let (progress_id, attempt) = (item.progress_id.clone(), u32::from(item.tries) + 1);
+                turn.out.push(Command::Create { file, request, progress_id, attempt });
             }
         }
         item.tally.gain_ms = turn.now;
@@ -241,7 +243,12 @@ impl Queue {
             let error = ErrorBody::new(ErrorCode::Gone, "");
             return self.enter(at, Phase::Failed { error, again: true }, turn);
         }
-        let elsewhere = status == 409 && error.code != ErrorCode::ProgressIdInUse;
+        let in_use = error.code == ErrorCode::ProgressIdInUse;
+        if in_use && !exists {
+            // By an upload that is not known to be this one: the next try bears another id.
+            item.named = true;
+        }
+        let elsewhere = status == 409 && !in_use;
         if exists && (gone || elsewhere) {
             if gone {
                 forget(item, turn);
@@ -295,7 +302,8 @@ impl Queue {
 
     /// The person wants the file as it is now.
     pub(super) fn begin_anew_if_changed(&mut self, at: usize, turn: &mut Turn) {
-        if std::mem::take(&mut self.items[at].changed) {
+        if self.items[at].begun.take().is_some() {
+            self.items[at].found = false;
             self.give_up_upload(at, turn);
         }
     }
@@ -326,25 +334,45 @@ impl Queue {
     }
 
     pub(super) fn at_hand(&mut self, file: FileId, turn: &mut Turn) {
-        if let Some(at) = self.find(file)
-            && matches!(self.items[at].phase, Phase::Missing { .. })
-        {
-            self.items[at].at_hand = true;
+        if let Some(at) = self.lacking(file) {
+            let item = &mut self.items[at];
+            item.at_hand = true;
+            item.tries = 0;
+            if let Some(meta) = item.begun.take() {
+                item.meta = meta;
+            }
             self.go_on(at, turn);
         }
+    }
+
+    pub(super) fn not_at_hand(&mut self, file: FileId, need: Need, turn: &mut Turn) {
+        if let Some(at) = self.lacking(file)
+            && matches!(self.items[at].phase, Phase::Missing { .. })
+        {
+            self.enter(at, Phase::Missing { need }, turn);
+            turn.out.push(Command::Notify(Notice::Missing(file)));
+        }
+    }
+
+    /// The upload that waits for its file, if this is one.
+    fn lacking(&self, file: FileId) -> Option<usize> {
+        let lacks = |item: &Item| matches!(item.phase, Phase::Missing { .. }) || item.wants_its_file();
+        self.find(file).filter(|at| lacks(&self.items[*at]))
     }
 
     /// Not the file that was begun. The person decides: the upload is kept until the new one is wanted, or the row is
     /// taken off the list.
     pub(super) fn changed(&mut self, file: FileId, meta: FileMeta, turn: &mut Turn) {
-        if let Some(at) = self.find(file)
-            && matches!(self.items[at].phase, Phase::Missing { .. })
-        {
+        if let Some(at) = self.lacking(file) {
             let item = &mut self.items[at];
             item.at_hand = true;
-            item.found = false;
-            item.changed = true;
-            item.meta = meta;
+            if item.tally.sent > 0 {
+                // What was sent was sent of another file.
+                item.restart(turn.now, 0);
+            }
+            item.tally = Tally::default();
+            let known = std::mem::replace(&mut item.meta, meta);
+            item.begun.get_or_insert(known);
             item.best = 0;
             let error = ErrorBody::new(ErrorCode::FileChanged, "");
             self.enter(at, Phase::Failed { error, again: true }, turn);

@@ -53,7 +53,10 @@ fn created_without_bytes_remembered_and_then_the_whole_is_sent() {
     let (request, url) = (RequestId(1), "/files/x".to_owned());
     assert_eq!(
         commands[1..],
-        [Command::Create { file: F, request }, Command::Arm { timer: Timer::Stall(F), delay_ms: 10_000 },]
+        [
+            Command::Create { file: F, request, progress_id: progress_id.clone(), attempt: 1 },
+            Command::Arm { timer: Timer::Stall(F), delay_ms: 10_000 },
+        ]
     );
     assert_eq!(queue.row(F, 0).unwrap().state, RowState::Creating);
     let commands = queue.handle(Event::Created { file: F, request, url: url.clone() }, 30);
@@ -422,6 +425,104 @@ fn a_changed_file_is_told_and_not_sent_unless_the_person_wants_it() {
     assert_eq!((sim.row(id).state, ranges(&sim)[1]), (RowState::Done, (ranges(&sim)[1].0, 0, 70 * MB)));
 }
 
+/// The wrong one was picked: the right one is taken as long as the other was not sent.
+#[test]
+fn after_a_wrong_file_the_right_one_is_still_wanted() {
+    let mut sim = sim(&[Fate::Good]);
+    let id = sim.add(&[80 * MB])[0];
+    sim.pass(1_600);
+    sim.reload(|_| Some(Need::Pick));
+    for size in [70 * MB, 90 * MB] {
+        sim.change(id, size);
+        let row = sim.row(id);
+        assert_eq!((row.state, row.can_retry, row.can_resume), (RowState::Failed, true, true));
+        assert_eq!((row.error.unwrap().code, row.size), (ErrorCode::FileChanged, size));
+        sim.deliver(Event::Resume(Scope::One(id)));
+        assert_eq!(sim.log.last().unwrap().1, Command::FetchFile { file: id, need: Need::Pick });
+    }
+    sim.bring_back(id);
+    sim.drain();
+    let row = sim.row(id);
+    assert_eq!((row.state, row.size, row.restarts), (RowState::Done, 80 * MB, 0));
+    assert_eq!((ranges(&sim)[1].1, created(&sim)), (50 * MB, 1), "it went on");
+}
+
+#[test]
+fn where_leave_is_refused_the_file_can_be_picked() {
+    let mut sim = sim(&[Fate::Good]);
+    let id = sim.add(&[80 * MB])[0];
+    sim.pass(1_600);
+    sim.reload(|_| Some(Need::Leave));
+    sim.deliver(Event::Resume(Scope::One(id)));
+    assert_eq!(sim.log.last().unwrap().1, Command::FetchFile { file: id, need: Need::Leave });
+    sim.deliver(Event::NotAtHand { file: id, need: Need::Pick });
+    assert_eq!(sim.row(id).state, RowState::Missing { need: Need::Pick });
+    sim.deliver(Event::Resume(Scope::One(id)));
+    assert_eq!(sim.log.last().unwrap().1, Command::FetchFile { file: id, need: Need::Pick });
+    sim.bring_back(id);
+    sim.drain();
+    assert_eq!(sim.row(id).state, RowState::Done);
+}
+
+/// The server has made an upload, and nobody here knows its address: the next try is answered with the same one.
+#[test]
+fn a_creation_whose_answer_is_lost_is_one_upload() {
+    let mut sim = sim(&[Fate::AnswerLost, Fate::Good]);
+    let id = sim.add(&[80 * MB])[0];
+    sim.drain();
+    let ids: Vec<_> = sim
+        .log
+        .iter()
+        .filter_map(|(_, command)| match command {
+            Command::Create { progress_id, attempt, .. } => Some((progress_id.clone(), *attempt)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ids.len(), 2);
+    assert_eq!((&ids[0].0, ids[0].1, ids[1].1), (&ids[1].0, 1, 2));
+    assert_eq!((sim.row(id).state, sim.uploads()), (RowState::Done, 1));
+}
+
+/// It may be an upload of somebody else, or one that the server cannot tell from another: not asked for ever.
+#[test]
+fn an_id_that_is_in_use_is_not_insisted_on() {
+    let mut sim = sim(&[Fate::InUse, Fate::Good, Fate::Good]);
+    let id = sim.add(&[80 * MB])[0];
+    sim.drain();
+    let ids: Vec<_> = sim
+        .log
+        .iter()
+        .filter_map(|(_, command)| match command {
+            Command::Create { progress_id, .. } => Some(progress_id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((ids.len(), ids[0] == ids[1]), (2, false));
+    assert_eq!(sim.row(id).state, RowState::Done);
+}
+
+/// Held files end nothing, and keep nobody from the end of the others.
+#[test]
+fn what_is_held_stands_in_nobodys_way() {
+    let mut sim =
+        Sim::new(Options { multiple: false, ..resumable() }, &[Fate::Good], &[PollFate::Answered(20)]);
+    let held = sim.add(&[80 * MB])[0];
+    sim.pass(1_600);
+    let ends = |sim: &Sim| count(sim, |command| matches!(command, Command::Notify(Notice::AllEnded { .. })));
+    sim.deliver(Event::Pause(Scope::All));
+    let total = sim.queue.total(sim.now);
+    assert_eq!((total.files, total.active, total.held, ends(&sim)), (1, 0, 1, 0));
+    let other = sim.add(&[MB])[0];
+    assert_ne!(sim.row(other).state, RowState::Rejected, "one at a time, and none is under way");
+    sim.drain();
+    assert_eq!((sim.row(other).state, sim.row(held).state), (RowState::Done, RowState::Paused));
+    assert_eq!(ends(&sim), 1);
+    let total = sim.queue.total(sim.now);
+    assert_eq!((total.files, total.done, total.held, total.percent < 100), (2, 1, 1, true));
+    sim.deliver(Event::Cancel(Scope::One(held)));
+    assert_eq!(ends(&sim), 2);
+}
+
 /// It changed while this page was open: what it was cannot be read any more.
 #[test]
 fn a_file_that_changes_under_way_fails_for_good() {
@@ -445,6 +546,7 @@ fn a_file_that_cannot_be_read_keeps_its_upload() {
     let (request, url) = (RequestId(1), "/files/x".to_owned());
     queue.handle(Event::Created { file: F, request, url: url.clone() }, 0);
     let error = ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::FileChanged, "It is away.") };
+    let unreadable = error.clone();
     let event = Event::Failed { file: F, request: RequestId(2), error, status: 0, retry_after_ms: None };
     let commands = queue.handle(event, 5);
     let lost = |command: &Command| matches!(command, Command::Discard { .. } | Command::Unremember { .. });
@@ -453,6 +555,16 @@ fn a_file_that_cannot_be_read_keeps_its_upload() {
     assert_eq!((row.state, row.can_retry), (RowState::Failed, true));
     let commands = queue.handle(Event::Retry(Scope::One(F)), 9);
     let asks = |command: &Command| matches!(command, Command::AskOffset { url: asked, .. } if *asked == url);
+    assert!(commands.iter().any(asks), "{commands:?}");
+    // Some browsers never read a file again that has changed once: it can be picked anew.
+    queue.handle(
+        Event::Failed { file: F, request: RequestId(3), error: unreadable, status: 0, retry_after_ms: None },
+        12,
+    );
+    assert!(queue.row(F, 12).unwrap().can_resume);
+    let commands = queue.handle(Event::Resume(Scope::One(F)), 15);
+    assert_eq!(commands, [Command::FetchFile { file: F, need: Need::Pick }]);
+    let commands = queue.handle(Event::AtHand { file: F }, 20);
     assert!(commands.iter().any(asks), "{commands:?}");
 }
 

@@ -90,6 +90,8 @@ pub(super) struct Sim {
     /// Resumable uploads, by their addresses.
     remotes: BTreeMap<String, Remote>,
     next_remote: u32,
+    /// The addresses that creations under these ids were answered with, whether or not the answer arrived.
+    created: BTreeMap<ProgressId, String>,
     /// What the server has told of the file's upload, and no byte was sent since.
     told: BTreeMap<FileId, u64>,
     /// What would be found again, and the addresses of its uploads.
@@ -159,6 +161,7 @@ impl Sim {
             named: BTreeMap::new(),
             remotes: BTreeMap::new(),
             next_remote: 1,
+            created: BTreeMap::new(),
             told: BTreeMap::new(),
             remembered: BTreeMap::new(),
             seq: 0,
@@ -396,7 +399,9 @@ impl Sim {
                     sums.files += 1;
                     sums.done += u32::from(state == RowState::Done);
                     sums.failed += u32::from(state == RowState::Failed);
-                    sums.active += u32::from(!state.has_ended());
+                    let held = matches!(state, RowState::Paused | RowState::Missing { .. });
+                    sums.held += u32::from(held);
+                    sums.active += u32::from(!state.has_ended() && !held);
                     sums.size += row.size;
                     sums.sent += row.sent;
                     sums.received += row.received;
@@ -452,9 +457,10 @@ impl Sim {
                 self.take_off(file, request);
                 self.send(file, request, &progress_id, attempt);
             }
-            Command::Create { file, request } => {
+            Command::Create { file, request, progress_id, attempt } => {
+                assert!(attempt > 0, "tries are counted from one");
                 self.take_off(file, request);
-                self.create(file, request);
+                self.create(file, request, progress_id);
             }
             Command::AskOffset { file, request, url, .. } => {
                 self.take_off(file, request);
@@ -661,16 +667,29 @@ impl Sim {
         }
     }
 
-    fn create(&mut self, file: FileId, request: RequestId) {
+    fn create(&mut self, file: FileId, request: RequestId, id: ProgressId) {
         let fate = cycle(&mut self.fates).unwrap_or(Fate::Good);
-        if self.fails(file, request, fate, 30) {
+        if fate != Fate::AnswerLost && self.fails(file, request, fate, 30) {
             return;
         }
-        let url = format!("/files/{}", self.next_remote);
-        self.next_remote += 1;
+        // The same request twice is one upload, as long as nothing of it has arrived (promise 10).
+        let known = self.created.get(&id).filter(|url| {
+            self.remotes.get(*url).is_some_and(|remote| {
+                assert_eq!(remote.file, Some(file), "an id of another file");
+                remote.holds(self.now) == (0, false)
+            })
+        });
+        let url = known.cloned().unwrap_or_else(|| {
+            let url = format!("/files/{}", self.next_remote);
+            self.next_remote += 1;
+            url
+        });
+        self.created.insert(id, url.clone());
         let remote = Remote { file: Some(file), ..Remote::default() };
-        self.remotes.insert(url.clone(), remote);
-        self.post(30, Post::Event(Event::Created { file, request, url }));
+        self.remotes.entry(url.clone()).or_insert(remote);
+        if fate != Fate::AnswerLost || !self.fails(file, request, fate, 30) {
+            self.post(30, Post::Event(Event::Created { file, request, url }));
+        }
     }
 
     fn ask_offset(&mut self, file: FileId, request: RequestId, url: &str) {
@@ -842,17 +861,38 @@ impl Sim {
         }
     }
 
+    /// The file of an upload that was begun with it is brought back.
+    pub(super) fn bring_back(&mut self, file: FileId) {
+        if let Some((candidate, _)) = self.remembered.get(&file).filter(|_| self.lacks_its_file(file)) {
+            self.files.insert(file, candidate.clone());
+        }
+        self.deliver(Event::AtHand { file });
+    }
+
+    fn lacks_its_file(&self, file: FileId) -> bool {
+        let changed =
+            |row: &RowView| row.error.as_ref().is_some_and(|error| error.code == ErrorCode::FileChanged);
+        let row = self.queue.row(file, self.now);
+        row.is_some_and(|row| {
+            matches!(row.state, RowState::Missing { .. }) || (row.can_resume && changed(&row))
+        })
+    }
+
     /// Another file is found in the place of one that is missing.
     pub(super) fn change(&mut self, file: FileId, size: u64) {
-        let missing =
-            self.queue.row(file, self.now).is_some_and(|row| matches!(row.state, RowState::Missing { .. }));
+        let lacks = self.lacks_its_file(file);
         if let Some(candidate) = self.files.get_mut(&file)
-            && missing
+            && lacks
         {
             candidate.meta.size = size;
             let meta = candidate.meta.clone();
             self.deliver(Event::Changed { file, meta });
         }
+    }
+
+    /// Uploads that the server has, whole or not.
+    pub(super) fn uploads(&self) -> usize {
+        self.remotes.len()
     }
 
     /// What would be found again after a reload.

@@ -28,6 +28,7 @@ fn forms() -> Options {
 enum Step {
     Reload(Vec<Option<Need>>),
     AtHand(usize),
+    NotAtHand(usize, Need),
     Changed(usize, u64),
     Add(Vec<u64>),
     Wish(u8, Option<usize>),
@@ -52,6 +53,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             prop_oneof![Just(None), Just(Some(Need::Pick)), Just(Some(Need::Leave))], 1..4,
         ).prop_map(Step::Reload),
         1 => (0_usize..8).prop_map(Step::AtHand),
+        1 => (0_usize..8, any::<bool>()).prop_map(|(file, pick)| Step::NotAtHand(file, if pick { Need::Pick } else { Need::Leave })),
         1 => (0_usize..8, 0_u64..100_000).prop_map(|(file, size)| Step::Changed(file, size)),
     ];
     prop::collection::vec(step, 1..30)
@@ -111,7 +113,8 @@ fn live(steps: Vec<Step>, fates: &[Fate], poll_fates: &[PollFate], options: Opti
             Step::Visible => sim.deliver(Event::Visible),
             Step::Replay(index) => sim.replay(index),
             Step::Reload(needs) => sim.reload(|file| needs[file.0 as usize % needs.len()]),
-            Step::AtHand(file) => sim.deliver(Event::AtHand { file: sim.file(file) }),
+            Step::AtHand(file) => sim.bring_back(sim.file(file)),
+            Step::NotAtHand(file, need) => sim.deliver(Event::NotAtHand { file: sim.file(file), need }),
             Step::Changed(file, size) => sim.change(sim.file(file), size),
             Step::Spurious(timer, file) => {
                 let file = sim.file(file);
@@ -810,6 +813,9 @@ fn text(sim: &Sim) -> String {
         total.files, total.done, total.failed, total.active
     )
     .unwrap();
+    if total.held > 0 {
+        write!(text, "{} held, ", total.held).unwrap();
+    }
     write!(text, "{}% of {}", total.percent, total.size).unwrap();
     text
 }
@@ -846,7 +852,7 @@ fn a_life_as_text() {
     1.bin paused 12% of 8000000, sent 100%, by server
     2.bin waiting Some(1) 12% of 4000000, sent 75%, by server, network
     3.bin waiting Some(4) 0% of 0, sent 0%, by none, shutting-down
-    3 files, 0 done, 0 failed, 3 active, 12% of 12000000
+    3 files, 0 done, 0 failed, 2 active, 1 held, 12% of 12000000
     ");
     sim.deliver(Event::Resume(Scope::One(FileId(1))));
     sim.drain();

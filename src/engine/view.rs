@@ -63,7 +63,7 @@ pub struct RowView {
     pub can_retry: bool,
     /// Whether it can be held without losing what was sent.
     pub can_pause: bool,
-    /// Whether it can be asked to go on: it is held, or its file must be fetched.
+    /// Whether it can be asked to go on: it is held, or its file must be picked again.
     pub can_resume: bool,
 }
 
@@ -176,8 +176,10 @@ pub struct TotalView {
     pub done: u32,
     /// Of these, failed; and the refused ones.
     pub failed: u32,
-    /// Files that are queued, running, waiting or paused.
+    /// Files that are queued, running or waiting.
     pub active: u32,
+    /// Files that nothing happens to until a person wants it: paused ones, and those whose file is missing.
+    pub held: u32,
     /// Bytes of all files counted here.
     pub size: u64,
     /// Bytes handed over.
@@ -246,20 +248,21 @@ impl Queue {
                         | Phase::Sending { .. }
                         | Phase::Waiting { .. }
                 ),
-            can_resume: matches!(item.phase, Phase::Paused | Phase::Missing { .. }),
+            can_resume: item.phase.is_held() || item.wants_its_file(),
         })
     }
 
     /// What the line under the list shows at this moment. Costs the same however long the list is.
     pub fn total(&self, now_ms: u64) -> TotalView {
         let sums = &self.sums;
-        let files = sums.active + sums.done + sums.failed;
+        let files = sums.active + sums.held + sums.done + sums.failed;
         let flow = self.is_sending().then_some(&self.flow);
         TotalView {
             files,
             done: sums.done,
             failed: sums.failed + sums.rejected,
             active: sums.active,
+            held: sums.held,
             size: sums.size,
             sent: sums.sent,
             received: sums.received,

@@ -154,6 +154,36 @@ pub async fn create(server: &Arc<Server>, creation: Creation) -> Result<Upload, 
     told(server, pieces).await
 }
 
+/// The upload that an earlier try of this creation has begun, when its answer was lost: of the same owner, under the
+/// same progress id, in the same words, and nothing of it has arrived yet (promise 10). For clients that count their
+/// tries; others cannot know that they have begun it.
+///
+/// # Errors
+/// When the catalog cannot be asked.
+pub async fn begun_before(server: &Arc<Server>, creation: &Creation) -> Result<Option<Upload>, Refusal> {
+    let (Some(progress_id), Some(owner)) = (&creation.progress_id, creation.visitor.viewer()) else {
+        return Ok(None);
+    };
+    let Some(pieces) = server.catalog().begun_by(progress_id, owner).await? else { return Ok(None) };
+    let words = server.catalog().words(&pieces.terms.id).await?;
+    let terms = Terms {
+        id: pieces.terms.id.clone(),
+        owner: owner.clone(),
+        open_to_all: false,
+        protocol: creation.protocol,
+        metadata: creation.metadata.clone(),
+        concat: creation.concat.clone(),
+        is_part: creation.partial,
+        progress_id: progress_id.clone(),
+        want_sha256: creation.want_sha256,
+        expected_sha256: creation.repr_digest.map(|digest| super::store::hex(&digest)),
+    };
+    let same = pieces.terms == terms
+        && pieces.length == creation.length
+        && words.is_some_and(|words| words == (creation.name.clone(), creation.media_type.clone()));
+    if same { told(server, pieces).await.map(Some) } else { Ok(None) }
+}
+
 /// Goes on with an upload. What the body brings is kept even when it is cut, unless it has to agree with a digest. A
 /// complete upload answers with its end again when the request is one that could have completed it.
 ///

@@ -13,6 +13,7 @@ mod files;
 mod lifecycle;
 mod markup;
 mod net;
+mod once;
 mod pages;
 mod rufh;
 mod steps;

@@ -116,7 +116,7 @@ fn sending(row: &RowView) -> String {
 /// What goes on with a file that is held or missing.
 pub(crate) fn resume(row: &RowView) -> &'static str {
     match row.state {
-        RowState::Missing { need: Need::Pick } => PICK_AGAIN,
+        RowState::Missing { need: Need::Pick } | RowState::Failed => PICK_AGAIN,
         _ => RESUME,
     }
 }
@@ -208,7 +208,7 @@ pub(crate) fn source(row: &RowView) -> String {
 
 /// The whole list in one line.
 pub(crate) fn total(total: &TotalView) -> String {
-    let mut text = if total.active == 0 {
+    let mut text = if total.active + total.held == 0 {
         ended(total.done, total.failed)
     } else {
         format!(

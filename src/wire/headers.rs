@@ -5,7 +5,8 @@
 pub const PROGRESS_ID: &str = "X-Progress-ID";
 
 /// Which try of one upload this request is: 1, 2, … A higher number than that of a running request with the same
-/// progress id, from the same owner, takes its place; an equal or lower one does not.
+/// progress id, from the same owner, takes its place; an equal or lower one does not. A request that begins a resumable
+/// upload and carries it is answered with the one that an earlier try has begun, as long as that holds nothing.
 pub const ATTEMPT: &str = "Plimsoll-Attempt";
 
 /// The size in bytes of the one file that a form carries, known before the body is read. Lets the server refuse

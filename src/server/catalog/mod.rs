@@ -403,6 +403,12 @@ impl Catalog {
         self.books.standing(id, viewer).await
     }
 
+    /// The open upload in pieces that this owner has begun, for nobody else, under this progress id, if nothing of it
+    /// has arrived yet.
+    pub async fn begun_by(&self, id: &ProgressId, owner: &OwnerId) -> Result<Option<Pieces>> {
+        self.books.begun_by(id, owner).await
+    }
+
     /// The name and the media type that an upload was begun with, whatever its state.
     pub async fn words(&self, id: &UploadId) -> Result<Option<(String, String)>> {
         self.books.words(id).await

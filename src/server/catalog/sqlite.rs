@@ -193,6 +193,19 @@ impl Sqlite {
         }))
     }
 
+    pub(super) async fn begun_by(&self, id: &ProgressId, owner: &OwnerId) -> Result<Option<Pieces>> {
+        let row = sqlx::query(
+            "SELECT * FROM resumables
+             WHERE progress_id = $1 AND state IN ('open', 'sealed') AND owner = $2
+             AND open_to_all = 0 AND state = 'open' AND durable = 0",
+        )
+        .bind(id.as_str())
+        .bind(owner.as_str())
+        .fetch_optional(&self.reads)
+        .await?;
+        row.as_ref().map(pieces).transpose()
+    }
+
     pub(super) async fn words(&self, id: &UploadId) -> Result<Option<(String, String)>> {
         let row = sqlx::query("SELECT name, media_type FROM uploads WHERE id = $1")
             .bind(id.as_str())

@@ -24,7 +24,7 @@ use crate::{
         multipart,
         protocol::{self, Dialect, fields::number, rufh, tus},
         questions,
-        resumable::{self, Append, Creation, Ends, Overflow, Protocol, Rejected},
+        resumable::{self, Append, Creation, Ends, Overflow, Protocol, Rejected, Upload},
         security::{Visitor, wants_page},
         state::now_ms,
     },
@@ -195,7 +195,7 @@ impl Call {
             drain_in_background(body);
             return Ok(tus::created(&resumable::concatenate(&self.server, creation, parts).await?, false));
         }
-        let upload = match resumable::create(&self.server, creation).await {
+        let upload = match self.begin(creation).await {
             Ok(upload) => upload,
             Err(refusal) => return self.refuse(refusal, body),
         };
@@ -259,7 +259,7 @@ impl Call {
             want_sha256,
             ..self.creation(Protocol::Rufh, name, media_type, progress_id.clone())
         };
-        let upload = match resumable::create(&self.server, creation).await {
+        let upload = match self.begin(creation).await {
             Ok(upload) => upload,
             Err(refusal) => return self.refuse(refusal, body),
         };
@@ -365,6 +365,16 @@ impl Call {
     }
 
     /// An upload of this visitor; what the protocols say differently of it is not filled in.
+    /// Begins an upload. A client that counts its tries may have lost the answer to an earlier one: it gets that again.
+    async fn begin(&self, creation: Creation) -> Result<Upload, Refusal> {
+        if self.headers.contains_key(headers::ATTEMPT)
+            && let Some(upload) = resumable::begun_before(&self.server, &creation).await?
+        {
+            return Ok(upload);
+        }
+        resumable::create(&self.server, creation).await
+    }
+
     fn creation(
         &self,
         protocol: Protocol,
