@@ -2,7 +2,6 @@
 //! only: a complete one is out of its reach in the catalog's own queries (promise 11).
 
 use std::{
-    collections::HashSet,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -13,57 +12,77 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Refusal, Server,
-    catalog::{Pieces, PiecesEnd, PiecesState, Unfinished},
+    catalog::{CatalogError, Pieces, PiecesEnd, PiecesState, Unfinished},
     resumable,
     state::now_ms,
     store::{StageOptions, Store, StoreError},
 };
-use crate::wire::{ErrorBody, ErrorCode};
+use crate::wire::{ErrorBody, ErrorCode, UploadId};
 
-/// How often records that have had their time are looked for.
+/// How often records that have had their time are looked for, unless they have less time than that.
 const EVERY: Duration = Duration::from_secs(60);
+
+/// The least of it.
+const NOT_OFTENER: Duration = Duration::from_millis(250);
+
+/// Rows that are read together: nothing here holds all of them at once.
+const BATCH: u32 = 256;
 
 /// Uploads in pieces that are looked at together after a start.
 const AT_ONCE: usize = 8;
 
 /// Before the first request. An upload that came in one request is gone with its connection, so its bytes go too; a
 /// deletion that had begun is finished. An upload in pieces goes back to its last checkpoint, or, when what is there is
-/// not what was told, has failed; one that was sealed becomes a file. Staged bytes without a row are swept.
+/// not what was told, has failed; one that was sealed becomes a file; one whose row cannot be read stays as it is until
+/// its time is over. Staged bytes without a row are swept.
 ///
 /// # Errors
 /// When storage or catalog fail: serving on top of that would only hide it.
 pub(super) async fn after_a_crash(server: &Arc<Server>) -> anyhow::Result<()> {
     let (store, catalog) = (server.store(), server.catalog());
-    let unfinished = catalog.unfinished().await?;
-    let count = unfinished.len();
-    for (id, state) in unfinished {
-        // Bytes first, row last: a crash in between leaves the row that says what is still to do.
-        store.remove(&id).await?;
-        match state {
-            Unfinished::Receiving => catalog.discard(vec![id], None).await?,
-            Unfinished::Deleting => catalog.finish_delete(&id).await?,
+    let mut unfinished = 0;
+    loop {
+        let batch = catalog.unfinished(BATCH).await?;
+        if batch.is_empty() {
+            break;
+        }
+        unfinished += batch.len();
+        for (id, state) in batch {
+            // Bytes first, row last: a crash in between leaves the row that says what is still to do.
+            store.remove(&id).await?;
+            match state {
+                Unfinished::Receiving => catalog.discard(vec![id], None).await?,
+                Unfinished::Deleting => catalog.finish_delete(&id).await?,
+            }
         }
     }
-    let under_way = catalog.pieces_under_way().await?;
-    let kept: HashSet<_> = under_way.iter().map(|pieces| pieces.terms.id.clone()).collect();
-    let recovered = futures_util::stream::iter(under_way)
-        .map(|pieces| async move { recover(server, &pieces).await.map(|goes_on| usize::from(!goes_on)) });
-    let failed =
-        recovered.buffer_unordered(AT_ONCE).try_fold(0, |sum, failed| async move { Ok(sum + failed) });
-    let failed = failed.await?;
-    let mut swept = store.sweep().await?;
-    for id in store.staged().await?.into_iter().filter(|id| !kept.contains(id)) {
-        store.unstage(&id).await?;
-        swept += 1;
+    let (mut in_pieces, mut failed, mut last) = (0, 0, 0);
+    loop {
+        let batch = catalog.pieces_under_way(last, BATCH).await?;
+        let Some((number, _)) = batch.last() else { break };
+        last = *number;
+        in_pieces += batch.len();
+        let recovered = futures_util::stream::iter(batch).map(|(number, pieces)| async move {
+            match pieces {
+                Ok(pieces) => recover(server, &pieces).await.map(|goes_on| usize::from(!goes_on)),
+                Err(error) => {
+                    tracing::error!(number, %error, "an upload stays as it is until its time is over");
+                    Ok(1)
+                }
+            }
+        });
+        let recovered = recovered.buffer_unordered(AT_ONCE);
+        failed += recovered.try_fold(0, |sum, failed| async move { Ok(sum + failed) }).await?;
     }
-    if count > 0 || swept > 0 || !kept.is_empty() {
-        tracing::info!(
-            unfinished = count,
-            swept,
-            in_pieces = kept.len(),
-            failed,
-            "made good what the last run left behind"
-        );
+    let mut swept = store.sweep().await?;
+    for id in store.staged().await? {
+        if !catalog.is_under_way(&id).await? {
+            store.unstage(&id).await?;
+            swept += 1;
+        }
+    }
+    if unfinished > 0 || swept > 0 || in_pieces > 0 {
+        tracing::info!(unfinished, swept, in_pieces, failed, "made good what the last run left behind");
     }
     Ok(())
 }
@@ -88,7 +107,7 @@ async fn recover(server: &Arc<Server>, pieces: &Pieces) -> Result<bool, Refusal>
     if let Err(why) = trusted {
         tracing::error!(%id, durable = pieces.durable, why, "an upload cannot go on");
         let error = ErrorBody { retryable: false, ..ErrorBody::new(ErrorCode::StorageFailed, why) };
-        resumable::end(server, pieces, PiecesEnd::Failed(error), None).await?;
+        resumable::end(server, id, PiecesEnd::Failed(error), None).await?;
         return Ok(false);
     }
     if pieces.state == PiecesState::Sealed {
@@ -130,7 +149,8 @@ async fn is_what_was_told(server: &Server, pieces: &Pieces) -> Result<bool, Stor
 
 /// As long as the server lives: gives up uploads whose time is over, and lets go of records whose time has passed.
 pub(super) async fn now_and_then(server: Weak<Server>, stopping: CancellationToken) {
-    let mut ticks = tokio::time::interval(EVERY);
+    let Some(max_age) = server.upgrade().map(|server| server.config().max_age) else { return };
+    let mut ticks = tokio::time::interval((max_age / 4).clamp(NOT_OFTENER, EVERY));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -142,20 +162,159 @@ pub(super) async fn now_and_then(server: Weak<Server>, stopping: CancellationTok
         if let Err(error) = expire(&server).await {
             tracing::warn!(%error, "uploads whose time is over could not be given up; trying again later");
         }
-        let age_ms = u64::try_from(server.config().max_age.as_millis()).unwrap_or(u64::MAX);
+        // Those who ask how an upload ended get some time to, however short the age.
+        let age_ms = u64::try_from(max_age.max(EVERY).as_millis()).unwrap_or(u64::MAX);
         if let Err(error) = server.catalog().forget_outcomes_before(now_ms().saturating_sub(age_ms)).await {
             tracing::warn!(%error, "old progress records could not be forgotten; trying again later");
         }
     }
 }
 
-/// Gives up uploads in pieces that nobody has gone on with in time. One that somebody is at is left alone.
+/// Gives up uploads in pieces that nobody has gone on with in time. One that somebody is at is left alone, and one that
+/// cannot be given up now holds up no other.
 async fn expire(server: &Arc<Server>) -> Result<(), Refusal> {
-    for id in server.catalog().pieces_expired(now_ms()).await? {
-        let Some(pieces) = server.catalog().pieces(&id).await? else { continue };
-        if resumable::expire(server, &pieces).await? {
-            tracing::info!(%id, "nobody went on with it in time: given up");
+    let now_ms = now_ms();
+    let mut last = None;
+    loop {
+        let batch = server.catalog().pieces_expired(now_ms, last.as_ref(), BATCH).await?;
+        for (_, id) in &batch {
+            match expire_one(server, id).await {
+                Ok(true) => tracing::info!(%id, "nobody went on with it in time: given up"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%id, %error, "cannot be given up now; trying again later"),
+            }
+        }
+        last = batch.last().cloned();
+        if last.is_none() {
+            return Ok(());
         }
     }
-    Ok(())
+}
+
+async fn expire_one(server: &Arc<Server>, id: &UploadId) -> Result<bool, Refusal> {
+    match server.catalog().pieces(id).await {
+        Ok(Some(pieces)) => resumable::expire(server, &pieces).await,
+        Ok(None) => Ok(false),
+        Err(CatalogError::Unreadable(_)) => resumable::expire_unread(server, id).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use sqlx::{Connection as _, Row as _, SqliteConnection};
+
+    use super::*;
+    use crate::server::{
+        config::{Config, RawConfig},
+        owner::OwnerId,
+        resumable::{Append, ChunkDigest, Creation, Ends, Overflow, Protocol},
+        security::Visitor,
+    };
+
+    fn visitor() -> Visitor {
+        Visitor { owner: OwnerId::from_bits([1; 16]), known: true, peer: None }
+    }
+
+    async fn open(folder: &std::path::Path, max_age: &str) -> Arc<Server> {
+        let (data, max_age) = (folder.to_owned(), max_age.to_owned());
+        let raw = RawConfig { data, max_age, space_reserve: "none".to_owned(), ..RawConfig::default() };
+        Server::open(Config::check(raw).unwrap()).await.unwrap()
+    }
+
+    /// An upload of ten bytes of which five have come.
+    async fn half_an_upload(server: &Arc<Server>) -> UploadId {
+        let creation = Creation {
+            visitor: visitor(),
+            name: "half".to_owned(),
+            media_type: "text/plain".to_owned(),
+            protocol: Protocol::Tus,
+            metadata: None,
+            concat: None,
+            length: Some(10),
+            partial: false,
+            progress_id: None,
+            repr_digest: None,
+            want_sha256: false,
+        };
+        let id = resumable::create(server, creation).await.unwrap().id;
+        let append = Append {
+            visitor: visitor(),
+            offset: 0,
+            length: None,
+            ends: Ends::AtLength,
+            chunk_digest: ChunkDigest::None,
+            overflow: Overflow::Refuse,
+            body_size: Some(5),
+            progress_id: None,
+        };
+        assert_eq!(resumable::append(server, &id, append, Body::from("hello")).await.unwrap().offset, 5);
+        id
+    }
+
+    async fn books(folder: &std::path::Path) -> SqliteConnection {
+        SqliteConnection::connect(folder.join("catalog.sqlite").to_str().unwrap()).await.unwrap()
+    }
+
+    async fn states(folder: &std::path::Path) -> Vec<String> {
+        let mut books = books(folder).await;
+        let rows = sqlx::query("SELECT state FROM resumables ORDER BY id").fetch_all(&mut books);
+        rows.await.unwrap().iter().map(|row| row.get("state")).collect()
+    }
+
+    /// One row that made no sense used to keep the server from starting, and every later upload from expiring.
+    #[tokio::test]
+    async fn a_row_that_cannot_be_read_holds_up_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = open(folder.path(), "1h").await;
+        let unreadable = half_an_upload(&server).await;
+        let mut others = Vec::new();
+        for _ in 0..3 {
+            others.push(half_an_upload(&server).await);
+        }
+        server.close(Duration::ZERO).await;
+        drop(server);
+        let statement = sqlx::query("UPDATE resumables SET protocol = 'pigeon' WHERE id = $1");
+        statement.bind(unreadable.as_str()).execute(&mut books(folder.path()).await).await.unwrap();
+
+        let server = open(folder.path(), "1h").await;
+        for id in &others {
+            assert_eq!(resumable::state(&server, id, &visitor()).await.unwrap().offset, 5);
+        }
+        assert!(server.catalog().pieces(&unreadable).await.is_err());
+        let staged = server.store().staged().await.unwrap();
+        assert!(staged.contains(&unreadable), "what is not understood is not thrown away before its time");
+        server.close(Duration::ZERO).await;
+        drop(server);
+        let statement = "UPDATE resumables SET expires_ms = 1";
+        sqlx::query(statement).execute(&mut books(folder.path()).await).await.unwrap();
+
+        let server = open(folder.path(), "1h").await;
+        expire(&server).await.unwrap();
+        assert_eq!(states(folder.path()).await, ["expired"; 4]);
+        assert!(server.store().staged().await.unwrap().is_empty());
+        server.close(Duration::ZERO).await;
+    }
+
+    /// More than are read at once, of which some are being written to.
+    #[tokio::test]
+    async fn all_that_had_their_time_expire_but_those_somebody_is_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = open(folder.path(), "1h").await;
+        let mut ids = Vec::new();
+        for _ in 0..2 * BATCH + 9 {
+            ids.push(half_an_upload(&server).await);
+        }
+        let statement = "UPDATE resumables SET expires_ms = 1";
+        sqlx::query(statement).execute(&mut books(folder.path()).await).await.unwrap();
+        let turns: Vec<_> = ids[..300].iter().map(|id| server.seats().vacant(id).unwrap()).collect();
+        expire(&server).await.unwrap();
+        assert_eq!(server.store().staged().await.unwrap().len(), 300);
+        drop(turns);
+        expire(&server).await.unwrap();
+        assert!(server.store().staged().await.unwrap().is_empty());
+        assert!(states(folder.path()).await.iter().all(|state| state == "expired"));
+        server.close(Duration::ZERO).await;
+    }
 }

@@ -28,6 +28,8 @@ mod default {
     pub(super) const MAX_FILES: &str = "1000";
     pub(super) const MAX_BYTES_PER_OWNER: &str = "none";
     pub(super) const MAX_OPEN_UPLOADS: &str = "64";
+    // A person who left a folder's uploads unfinished has some hundreds; parts of tus count until they expire.
+    pub(super) const MAX_UNFINISHED: &str = "1000";
     // Far beyond what one machine's uploads need; each costs some 20 KiB and a file handle.
     pub(super) const MAX_CONNECTIONS: &str = "10000";
     pub(super) const INTERIM_RESPONSES: &str = "off";
@@ -110,6 +112,13 @@ pub struct RawConfig {
     #[arg(long, env = "PLIMSOLL_MAX_OPEN_UPLOADS", hide_env_values = true)]
     #[arg(value_name = "NUMBER", default_value = default::MAX_OPEN_UPLOADS, help_heading = "Limits")]
     pub max_open_uploads: String,
+
+    /// Most uploads in pieces that one owner may have begun and not finished, and that may have been begun without a
+    /// cookie from one address (or network of 64 bits, by IPv6), or `none`. Ten times as many may come from one address
+    /// altogether; behind a proxy, name it by `--trusted-proxy`.
+    #[arg(long, env = "PLIMSOLL_MAX_UNFINISHED", hide_env_values = true)]
+    #[arg(value_name = "NUMBER", default_value = default::MAX_UNFINISHED, help_heading = "Limits")]
+    pub max_unfinished: String,
 
     /// Most connections at one time, or `none`. Further ones wait until one ends.
     #[arg(long, env = "PLIMSOLL_MAX_CONNECTIONS", hide_env_values = true)]
@@ -214,6 +223,7 @@ impl Default for RawConfig {
             max_files: default::MAX_FILES.to_owned(),
             max_bytes_per_owner: default::MAX_BYTES_PER_OWNER.to_owned(),
             max_open_uploads: default::MAX_OPEN_UPLOADS.to_owned(),
+            max_unfinished: default::MAX_UNFINISHED.to_owned(),
             max_connections: default::MAX_CONNECTIONS.to_owned(),
             interim_responses: default::INTERIM_RESPONSES.to_owned(),
             rufh_interop: default::RUFH_INTEROP.to_owned(),
@@ -258,6 +268,9 @@ pub struct Config {
     pub limits: Limits,
     /// Most requests with files that one owner may have under way at one time; `None` is no limit.
     pub max_open_uploads: Option<u32>,
+    /// Most uploads in pieces that one owner may have unfinished, and that may have been begun from one address without
+    /// a cookie; from one address altogether ten times as many. `None` is no limit.
+    pub max_unfinished: Option<u32>,
     /// Most connections at one time; `None` is no limit.
     pub max_connections: Option<u32>,
     /// Whether interim responses are sent.
@@ -320,6 +333,7 @@ impl Config {
         });
         let max_bytes_per_owner = check.value("max-bytes-per-owner", &raw.max_bytes_per_owner, limit(size));
         let max_open_uploads = check.value("max-open-uploads", &raw.max_open_uploads, count);
+        let max_unfinished = check.value("max-unfinished", &raw.max_unfinished, count);
         let max_connections = check.value("max-connections", &raw.max_connections, count);
         let interim_responses = check.value("interim-responses", &raw.interim_responses, |text| match text {
             "on" => Ok(true),
@@ -370,6 +384,7 @@ impl Config {
                 durability: durability?,
                 limits,
                 max_open_uploads: max_open_uploads?,
+                max_unfinished: max_unfinished?,
                 max_connections: max_connections?,
                 interim_responses: interim_responses?,
                 rufh_interop: rufh_interop?,
@@ -673,6 +688,7 @@ mod tests {
                 max_files: "1001".to_owned(),
                 max_bytes_per_owner: "-1".to_owned(),
                 max_open_uploads: "0".to_owned(),
+                max_unfinished: "many".to_owned(),
                 max_connections: "4294967296".to_owned(),
                 interim_responses: "yes".to_owned(),
                 rufh_interop: "8,nine".to_owned(),
@@ -703,6 +719,7 @@ mod tests {
                 "max-files",
                 "max-bytes-per-owner",
                 "max-open-uploads",
+                "max-unfinished",
                 "max-connections",
                 "interim-responses",
                 "rufh-interop",
@@ -810,6 +827,7 @@ mod tests {
         let config = check(|raw| {
             for limit in [
                 &mut raw.max_open_uploads,
+                &mut raw.max_unfinished,
                 &mut raw.space_reserve,
                 &mut raw.min_rate,
                 &mut raw.max_bytes_per_owner,
@@ -819,8 +837,13 @@ mod tests {
         })
         .unwrap();
         assert_eq!(
-            (config.max_open_uploads, config.limits.min_rate, config.limits.space_reserve),
-            (None, None, 0)
+            (
+                config.max_open_uploads,
+                config.max_unfinished,
+                config.limits.min_rate,
+                config.limits.space_reserve
+            ),
+            (None, None, None, 0)
         );
         assert_eq!(check(|raw| raw.min_rate = "0".to_owned()).unwrap().limits.min_rate, None);
         assert!(check(|raw| raw.max_file_size = "unlimited".to_owned()).is_err());

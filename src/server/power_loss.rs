@@ -240,7 +240,7 @@ async fn server(folder: &Path) -> Arc<Server> {
 }
 
 fn visitor() -> Visitor {
-    Visitor { owner: OwnerId::from_bits([1; 16]), known: true }
+    Visitor { owner: OwnerId::from_bits([1; 16]), known: true, peer: None }
 }
 
 fn pattern(len: usize) -> Vec<u8> {

@@ -292,7 +292,7 @@ async fn give_up(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Resu
     }
     let counter = count(server, &pieces, None);
     let error = ErrorBody::new(ErrorCode::Cancelled, "The upload was stopped.");
-    end(server, &pieces, PiecesEnd::Cancelled, counter.outcome_failed(error.clone())).await?;
+    end(server, id, PiecesEnd::Cancelled, counter.outcome_failed(error.clone())).await?;
     counter.failed(error);
     Ok(())
 }
@@ -325,9 +325,8 @@ pub async fn concatenate(
     let length = found.iter().try_fold(0u64, |sum, (_, length)| sum.checked_add(*length));
     let length =
         length.ok_or_else(|| Refusal::new(ErrorCode::TooLarge, "The parts are too large together."))?;
-    let visitor = creation.visitor.clone();
     let append = Append {
-        visitor: visitor.clone(),
+        visitor: creation.visitor.clone(),
         offset: 0,
         length: None,
         ends: Ends::AtLength,
@@ -343,8 +342,7 @@ pub async fn concatenate(
         let mut body = body;
         let made = run_on(&server, &id, append, &mut body, true).await;
         if made.is_err()
-            && let Ok(pieces) = known(&server, &id, &visitor).await
-            && let Err(error) = end(&server, &pieces, PiecesEnd::Cancelled, None).await
+            && let Err(error) = end(&server, &id, PiecesEnd::Cancelled, None).await
         {
             tracing::warn!(%id, %error, "an upload that could not be made of its parts stays until it expires");
         }
@@ -425,6 +423,8 @@ async fn enter(server: &Arc<Server>, creation: Creation) -> Result<UploadId, Ref
         media_type: creation.media_type,
         length: creation.length,
         expires_ms: expires_ms(server),
+        peer: creation.visitor.place(),
+        max_unfinished: server.config().max_unfinished,
     };
     server.catalog().begin_pieces(new).await?;
     Ok(id)
@@ -479,21 +479,26 @@ pub(super) async fn expire(server: &Arc<Server>, pieces: &Pieces) -> Result<bool
     let counter = count(server, pieces, None);
     let error = ErrorBody::new(ErrorCode::Gone, "Nobody went on with the upload in time.");
     let outcome = counter.outcome_failed(error.clone());
-    let expired = end(server, pieces, PiecesEnd::Expired { now_ms: now_ms() }, outcome).await?;
+    let expired = end(server, &pieces.terms.id, PiecesEnd::Expired { now_ms: now_ms() }, outcome).await?;
     if expired {
         counter.failed(error);
     }
     Ok(expired)
 }
 
+/// The same for one of which nothing more can be read than that its time is over.
+pub(super) async fn expire_unread(server: &Arc<Server>, id: &UploadId) -> Result<bool, Refusal> {
+    let Some(_turn) = server.seats().vacant(id) else { return Ok(false) };
+    end(server, id, PiecesEnd::Expired { now_ms: now_ms() }, None).await
+}
+
 /// Ends an upload that will not be complete: first for everybody, then its bytes. Whether it was this call that did.
 pub(super) async fn end(
     server: &Server,
-    pieces: &Pieces,
+    id: &UploadId,
     end: PiecesEnd,
     outcome: Option<Outcome>,
 ) -> Result<bool, Refusal> {
-    let id = &pieces.terms.id;
     let ended = server.catalog().end_pieces(id, end, outcome).await?;
     steps::pass(steps::ENDED);
     // What cannot be removed now is swept at the next start: no row asks for it any more.
@@ -727,7 +732,7 @@ async fn conclude(
 async fn fail(server: &Server, pieces: &Pieces, counter: &Counter, refusal: &Refusal) {
     let error = ErrorBody { retryable: false, ..refusal.body.clone() };
     let outcome = counter.outcome_failed(error.clone());
-    if let Err(error) = end(server, pieces, PiecesEnd::Failed(error.clone()), outcome).await {
+    if let Err(error) = end(server, &pieces.terms.id, PiecesEnd::Failed(error.clone()), outcome).await {
         tracing::error!(id = %pieces.terms.id, %error, "an upload has failed, and the catalog does not know");
     }
     counter.failed(error);

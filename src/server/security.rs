@@ -1,7 +1,10 @@
 //! Who asks, and from where: the owner cookie, the same-origin rule, and the headers that every answer carries. Must
 //! never know what is asked for.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -31,6 +34,8 @@ pub struct Visitor {
     pub owner: OwnerId,
     /// Whether the request came with the cookie. Without it the owner is a new one, told in the answer's cookie.
     pub known: bool,
+    /// The address that the request came from, if the server was told.
+    pub peer: Option<IpAddr>,
 }
 
 impl Visitor {
@@ -44,13 +49,23 @@ impl Visitor {
     pub fn viewer(&self) -> Option<&OwnerId> {
         self.known.then_some(&self.owner)
     }
+
+    /// Where the request came from, as far as one who asks often cannot choose it: an address of IPv4, or the network of
+    /// 64 bits that a subscriber to IPv6 is given.
+    pub fn place(&self) -> Option<String> {
+        self.peer.map(|peer| match peer.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).to_string(),
+        })
+    }
 }
 
 /// Finds out who asks, leaves a [`Visitor`] in the request's extensions, and tells a new visitor its cookie where
 /// that makes sense: with a page, and with an answer to a request that may have stored something.
 pub async fn identify(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
     let known = cookie(request.headers(), OWNER_COOKIE).and_then(|value| value.parse().ok());
-    let visitor = Visitor { known: known.is_some(), owner: known.unwrap_or_else(OwnerId::random) };
+    let peer = client_address(&request, server.config());
+    let visitor = Visitor { known: known.is_some(), owner: known.unwrap_or_else(OwnerId::random), peer };
     let tell = !visitor.known && (!request.method().is_safe() || wants_page(request.headers()));
     let set_cookie = tell.then(|| {
         let secure = if OwnOrigin::of(&request, server.config()).is_https { "; Secure" } else { "" };
@@ -132,7 +147,7 @@ impl OwnOrigin {
     /// The origin of a request. Forwarded headers count only when the peer is one of the trusted proxies.
     pub fn of(request: &Request, config: &Config) -> Self {
         let (uri, headers) = (request.uri(), request.headers());
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let peer = connected(request);
         let forwarded = |name: &str| {
             let value = peer
                 .filter(|&peer| config.is_trusted_proxy(peer))
@@ -157,6 +172,24 @@ impl OwnOrigin {
         let bare = |host: &str| host.to_ascii_lowercase().trim_end_matches(port).to_owned();
         !self.host.is_empty() && bare(host) == bare(&self.host)
     }
+}
+
+/// The address at the other end of the connection.
+fn connected(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+}
+
+/// The address that a request came from. A trusted proxy says for whom it asks, and of several each for whom the one
+/// before it: the last address that is no such proxy's is the client's, whatever stands before it.
+fn client_address(request: &Request, config: &Config) -> Option<IpAddr> {
+    let mut address = connected(request)?;
+    let lists = request.headers().get_all("x-forwarded-for").iter().rev();
+    let mut earlier = lists.flat_map(|list| list.to_str().unwrap_or_default().rsplit(','));
+    while config.is_trusted_proxy(address) {
+        let Some(Ok(said)) = earlier.next().map(|text| text.trim().parse()) else { break };
+        address = said;
+    }
+    Some(address)
 }
 
 /// One cookie of a request.
@@ -226,6 +259,33 @@ mod tests {
         assert_eq!(from_proxy, OwnOrigin { is_https: true, host: "outer".to_owned() });
         let from_afar = OwnOrigin::of(&request([10, 0, 0, 1], &headers), &config);
         assert_eq!(from_afar, OwnOrigin { is_https: false, host: "inner:3000".to_owned() });
+    }
+
+    #[test]
+    fn a_client_is_the_last_address_that_no_trusted_proxy_is() {
+        let config = config(&["--trusted-proxy", "127.0.0.1", "--trusted-proxy", "10.0.0.0/8"]);
+        let check = |peer, lists: &[&str]| {
+            let headers: Vec<_> = lists.iter().map(|list| ("x-forwarded-for", *list)).collect();
+            client_address(&request(peer, &headers), &config).unwrap().to_string()
+        };
+        assert_eq!(check([192, 0, 2, 1], &["198.51.100.7"]), "192.0.2.1", "no proxy of ours");
+        assert_eq!(check([127, 0, 0, 1], &[]), "127.0.0.1");
+        assert_eq!(check([127, 0, 0, 1], &["198.51.100.7"]), "198.51.100.7");
+        assert_eq!(check([127, 0, 0, 1], &["1.1.1.1, 198.51.100.7, 10.0.0.9"]), "198.51.100.7");
+        assert_eq!(check([127, 0, 0, 1], &["1.1.1.1", "198.51.100.7", " 10.0.0.9"]), "198.51.100.7");
+        assert_eq!(check([127, 0, 0, 1], &["2001:db8::1"]), "2001:db8::1");
+        assert_eq!(check([127, 0, 0, 1], &["198.51.100.7, unknown"]), "127.0.0.1", "what is no address");
+    }
+
+    #[test]
+    fn a_place_is_what_a_client_cannot_change_by_itself() {
+        let place = |peer: &str| {
+            Visitor { owner: OwnerId::random(), known: false, peer: Some(peer.parse().unwrap()) }.place()
+        };
+        assert_eq!(place("192.0.2.1"), place("::ffff:192.0.2.1"));
+        assert_ne!(place("192.0.2.1"), place("192.0.2.2"));
+        assert_eq!(place("2001:db8:1:2::1"), place("2001:db8:1:2:ffff::9"));
+        assert_ne!(place("2001:db8:1:2::1"), place("2001:db8:1:3::1"));
     }
 
     #[test]

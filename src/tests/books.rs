@@ -44,7 +44,7 @@ fn every_option_of_serve_says_what_it_is_its_variable_and_its_default() {
         assert!(option.get_value_names().is_some(), "--{name} has no unit");
         assert!(option.get_help_heading().is_some(), "--{name} stands in no group");
     }
-    assert_eq!(variables.len(), 25);
+    assert_eq!(variables.len(), 26);
     assert!(
         ["ADDR", "DATA", "MAX_FILE_SIZE", "DURABILITY", "PROGRESS_LINGER"]
             .iter()

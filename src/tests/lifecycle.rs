@@ -42,7 +42,7 @@ fn fed() -> (mpsc::UnboundedSender<Chunk>, Body) {
 }
 
 fn visitor(n: u8) -> Visitor {
-    Visitor { owner: OwnerId::from_bits([n; 16]), known: true }
+    Visitor { owner: OwnerId::from_bits([n; 16]), known: true, peer: None }
 }
 
 fn creation(protocol: Protocol, length: Option<u64>) -> Creation {
@@ -617,7 +617,15 @@ async fn an_end_that_was_interrupted_is_made_good() {
                 expected_sha256: None,
             };
             let (name, media_type) = ("a".to_owned(), "text/plain".to_owned());
-            let new = NewPieces { terms, name, media_type, length: Some(5), expires_ms: u64::MAX >> 1 };
+            let new = NewPieces {
+                terms,
+                name,
+                media_type,
+                length: Some(5),
+                expires_ms: u64::MAX >> 1,
+                peer: None,
+                max_unfinished: None,
+            };
             catalog.begin_pieces(new).await.unwrap();
             let epoch = catalog.take_up(&id).await.unwrap().unwrap().epoch;
             let mut staging = store.stage(&id, StageOptions { sha256: false, keep: true }).await.unwrap();
@@ -837,4 +845,30 @@ async fn a_name_of_ones_own_is_watched_by_and_is_nobody_elses() {
     let frame = server.progress().frame(&"my-own-name".parse().unwrap(), Some(&visitor(1).owner)).unwrap();
     assert_eq!((frame.state, frame.receipts[0].id.clone()), (ProgressState::Done, id));
     resumable::create(server, named(1)).await.unwrap();
+}
+
+/// Nobody asks for it: it is found and given up in the background.
+#[tokio::test]
+async fn what_nobody_goes_on_with_is_swept_and_files_are_not() {
+    let test = TestServer::with(|config| config.max_age = Duration::from_millis(300)).await;
+    let whole = resumable::create(&test.server, creation(Protocol::Tus, Some(5))).await.unwrap().id;
+    send(&test.server, &whole, tus(0), b"hello").await.unwrap();
+    let left = resumable::create(&test.server, creation(Protocol::Tus, Some(10))).await.unwrap().id;
+    send(&test.server, &left, tus(0), b"hello").await.unwrap();
+    // The catalog itself: whoever asks the server would expire it by asking.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while test
+        .server
+        .catalog()
+        .pieces(&left)
+        .await
+        .unwrap()
+        .is_some_and(|pieces| pieces.state == PiecesState::Open)
+    {
+        assert!(tokio::time::Instant::now() < deadline, "it was never swept");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    wait_for(|| (test.stored_files().len() == 1).then_some(())).await;
+    let upload = resumable::state(&test.server, &whole, &visitor(1)).await.unwrap();
+    assert_eq!((upload.offset, upload.receipt.is_some()), (5, true));
 }

@@ -631,3 +631,27 @@ async fn pages_of_allowed_sites_may_speak_it() {
     let evil = fields.replace("page", "evil");
     assert_eq!(tus(&server, "POST /files", &evil, b"").await.status, 403);
 }
+
+#[tokio::test]
+async fn too_many_unfinished_uploads_are_refused_until_one_has_ended() {
+    let server = TestServer::with(|config| config.max_unfinished = Some(2)).await;
+    let first = tus(&server, "POST /files", "Upload-Length: 5\r\n", b"").await;
+    let (own, one) = (format!("Cookie: {}\r\n", first.cookie()), first.headers["location"].clone());
+    let another = create(&server, "Upload-Length: 5\r\n").await;
+    let refused = tus(&server, "POST /files", "Upload-Length: 5\r\n", b"").await;
+    assert_eq!((refused.status, refused.error().code), (429, ErrorCode::TooManyUploads));
+    assert_eq!(refused.error().detail.as_deref(), Some("2"));
+    assert!(refused.headers.contains_key("retry-after"));
+    // Whoever has a cookie has a share of one's own; the first is in it, since its answer gave the cookie.
+    create(&server, &format!("Upload-Length: 5\r\n{own}")).await;
+    assert_eq!(tus(&server, "POST /files", &format!("Upload-Length: 5\r\n{own}"), b"").await.status, 429);
+    // The other protocol shares it.
+    let head = format!("POST /files HTTP/1.1\r\nUpload-Complete: ?0\r\n{own}");
+    assert_eq!(server.send(head.trim_end(), b"").await.status, 429);
+    // One that is whole makes room, and so does one that is given up.
+    assert_eq!(patch(&server, &one, 0, b"hello").await.status, 204);
+    create(&server, "Upload-Length: 5\r\n").await;
+    assert_eq!(tus(&server, "POST /files", "Upload-Length: 5\r\n", b"").await.status, 429);
+    assert_eq!(tus(&server, &format!("DELETE {another}"), "", b"").await.status, 204);
+    create(&server, "Upload-Length: 5\r\n").await;
+}

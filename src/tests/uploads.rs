@@ -93,7 +93,7 @@ async fn a_cut_body_is_never_a_file_and_leaves_nothing_behind() {
         assert_eq!(frame.error.unwrap().code, ErrorCode::Interrupted);
         server.settled().await;
         assert_eq!(server.stored_files(), [] as [std::path::PathBuf; 0]);
-        assert!(server.server.catalog().unfinished().await.unwrap().is_empty());
+        assert!(server.server.catalog().unfinished(100).await.unwrap().is_empty());
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) async fn run(open: impl AsyncFn() -> Catalog) {
     only_what_had_its_time_expires(&open().await).await;
     what_is_left_of_pieces_is_forgotten_in_time(&open().await).await;
     pieces_take_their_share(&open().await).await;
+    unfinished_pieces_are_listed_in_parts(&open().await).await;
+    one_may_have_so_many_unfinished(&open().await).await;
     pieces_under_way_can_be_watched(&open().await).await;
     events_are_due_until_they_are_delivered(&open().await).await;
     closed_it_answers_so(open().await).await;
@@ -39,7 +41,7 @@ pub(super) async fn run(open: impl AsyncFn() -> Catalog) {
 
 async fn complete_is_what_is_found_and_listed(catalog: &Catalog) {
     catalog.begin(new(1, 1)).await.unwrap();
-    assert_eq!(catalog.unfinished().await.unwrap(), [(id(1), Unfinished::Receiving)]);
+    assert_eq!(catalog.unfinished(100).await.unwrap(), [(id(1), Unfinished::Receiving)]);
     let sha256 = Some("ab".repeat(32));
     let completion = Completion { sha256: sha256.clone(), ..done(1, 77) };
     catalog.complete(vec![completion], None, Vec::new()).await.unwrap();
@@ -55,7 +57,7 @@ async fn complete_is_what_is_found_and_listed(catalog: &Catalog) {
     let stored = Stored { receipt: receipt.clone(), owner: owner(1) };
     assert_eq!(catalog.find(&id(1)).await.unwrap(), Some(stored));
     assert_eq!(catalog.list(&owner(1), 10).await.unwrap(), [receipt]);
-    assert!(catalog.unfinished().await.unwrap().is_empty());
+    assert!(catalog.unfinished(100).await.unwrap().is_empty());
 }
 
 async fn what_is_not_complete_is_not_found(catalog: &Catalog) {
@@ -77,7 +79,7 @@ async fn complete_is_final(catalog: &Catalog) {
     catalog.finish_delete(&id(1)).await.unwrap();
     assert!(matches!(catalog.begin(new(1, 2)).await, Err(CatalogError::Exists(_))));
     assert_eq!(catalog.find(&id(1)).await.unwrap(), before);
-    assert!(catalog.unfinished().await.unwrap().is_empty());
+    assert!(catalog.unfinished(100).await.unwrap().is_empty());
 }
 
 async fn a_form_is_completed_whole_or_not_at_all(catalog: &Catalog) {
@@ -89,7 +91,7 @@ async fn a_form_is_completed_whole_or_not_at_all(catalog: &Catalog) {
     assert!(matches!(result, Err(CatalogError::NotReceiving(which)) if which == id(3)));
     assert_eq!(catalog.find(&id(1)).await.unwrap(), None);
     assert_eq!(catalog.outcome(&outcome.frame.id, None).await.unwrap(), None);
-    assert_eq!(catalog.unfinished().await.unwrap().len(), 2);
+    assert_eq!(catalog.unfinished(100).await.unwrap().len(), 2);
 
     catalog.complete(vec![done(1, 1), done(2, 2)], Some(outcome.clone()), Vec::new()).await.unwrap();
     assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), 3);
@@ -105,7 +107,7 @@ async fn discarding_forgets_what_is_received_and_nothing_else(catalog: &Catalog)
     let outcome = outcome(Scope::Anyone, 1, ProgressState::Failed);
     catalog.discard((1..=4).map(id).collect(), Some(outcome.clone())).await.unwrap();
     assert!(catalog.find(&id(1)).await.unwrap().is_some());
-    assert_eq!(catalog.unfinished().await.unwrap(), [(id(2), Unfinished::Deleting)]);
+    assert_eq!(catalog.unfinished(100).await.unwrap(), [(id(2), Unfinished::Deleting)]);
     assert_eq!(catalog.outcome(&outcome.frame.id, None).await.unwrap(), Some(outcome.frame));
     // Discarded is forgotten: it cannot be completed any more, and its id is free.
     assert!(matches!(
@@ -126,14 +128,14 @@ async fn deleting_has_two_steps(catalog: &Catalog) {
     assert_eq!(catalog.find(&id(1)).await.unwrap(), None);
     assert!(catalog.list(&owner(1), 10).await.unwrap().is_empty());
     assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), 0);
-    assert_eq!(catalog.unfinished().await.unwrap(), [(id(1), Unfinished::Deleting)]);
+    assert_eq!(catalog.unfinished(100).await.unwrap(), [(id(1), Unfinished::Deleting)]);
     assert!(matches!(
         catalog.complete(vec![done(1, 5)], None, Vec::new()).await,
         Err(CatalogError::NotReceiving(_))
     ));
     catalog.finish_delete(&id(1)).await.unwrap();
     catalog.finish_delete(&id(1)).await.unwrap();
-    assert!(catalog.unfinished().await.unwrap().is_empty());
+    assert!(catalog.unfinished(100).await.unwrap().is_empty());
     assert!(!catalog.begin_delete(&id(1)).await.unwrap());
 }
 
@@ -229,14 +231,14 @@ async fn one_bad_operation_sinks_no_other(catalog: &Catalog) {
     let bad = began.iter().filter(|(n, ok)| n % 3 == 0 && *ok).count();
     assert_eq!(bad, 1, "one of those with the same id");
     assert!(began.iter().all(|(n, ok)| n % 3 == 0 || *ok), "{began:?}");
-    assert_eq!(catalog.unfinished().await.unwrap().len(), 41);
+    assert_eq!(catalog.unfinished(100).await.unwrap().len(), 41);
 }
 
 async fn numbers_no_database_can_hold_are_refused(catalog: &Catalog) {
     catalog.begin(new(1, 1)).await.unwrap();
     let result = catalog.complete(vec![done(1, u64::MAX)], None, Vec::new()).await;
     assert!(matches!(result, Err(CatalogError::TooLarge(u64::MAX))));
-    assert_eq!(catalog.unfinished().await.unwrap(), [(id(1), Unfinished::Receiving)]);
+    assert_eq!(catalog.unfinished(100).await.unwrap(), [(id(1), Unfinished::Receiving)]);
 }
 
 async fn a_caller_that_goes_away_undoes_nothing(catalog: &Catalog) {
@@ -265,7 +267,12 @@ fn new_pieces(n: u8, length: Option<u64>) -> NewPieces {
         expected_sha256: Some("ab".repeat(32)),
     };
     let (name, media_type) = (format!("name {n}"), "text/plain".to_owned());
-    NewPieces { terms, name, media_type, length, expires_ms: 2_000 }
+    NewPieces { terms, name, media_type, length, expires_ms: 2_000, peer: None, max_unfinished: None }
+}
+
+async fn under_way(catalog: &Catalog) -> Vec<Pieces> {
+    let rows = catalog.pieces_under_way(0, 100).await.unwrap();
+    rows.into_iter().map(|(_, pieces)| pieces.unwrap()).collect()
 }
 
 /// Bytes that have come to upload `n`, by this writer.
@@ -294,8 +301,8 @@ async fn pieces_are_what_they_were_begun_as(catalog: &Catalog) {
     assert_eq!((pieces.state, pieces.length, pieces.durable), (PiecesState::Open, Some(10), 0));
     assert_eq!(pieces.expires_ms, 2_000);
     assert_eq!(catalog.words(&id(1)).await.unwrap(), Some((new.name, new.media_type)));
-    assert_eq!(catalog.pieces_under_way().await.unwrap(), [pieces]);
-    assert!(catalog.unfinished().await.unwrap().is_empty(), "a crash leaves it where it is");
+    assert_eq!(under_way(catalog).await, [pieces]);
+    assert!(catalog.unfinished(100).await.unwrap().is_empty(), "a crash leaves it where it is");
     catalog.discard(vec![id(1)], None).await.unwrap();
     assert!(catalog.pieces(&id(1)).await.unwrap().is_some(), "only what came in one go is discarded");
     assert_eq!(catalog.find(&id(1)).await.unwrap(), None);
@@ -354,7 +361,7 @@ async fn only_what_is_sealed_becomes_complete(catalog: &Catalog) {
     let failed = PiecesEnd::Failed(ErrorBody::new(ErrorCode::StorageFailed, "No."));
     assert!(!catalog.end_pieces(&id(1), failed, None).await.unwrap(), "a finished file is finished");
     assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.size, 9);
-    assert!(catalog.pieces_under_way().await.unwrap().is_empty());
+    assert!(under_way(catalog).await.is_empty());
     assert!(catalog.begin_delete(&id(1)).await.unwrap());
     catalog.finish_delete(&id(1)).await.unwrap();
     assert_eq!(catalog.pieces(&id(1)).await.unwrap().unwrap().state, PiecesState::Cancelled);
@@ -378,8 +385,8 @@ async fn an_end_in_pieces_is_an_end(catalog: &Catalog) {
     assert!(!catalog.checkpoint(came(1, epoch, 4..5)).await.unwrap());
     assert_eq!(catalog.take_up(&id(1)).await.unwrap(), None);
     assert!(catalog.complete(vec![done(1, 4)], None, Vec::new()).await.is_err());
-    assert!(catalog.pieces_under_way().await.unwrap().is_empty());
-    assert!(catalog.unfinished().await.unwrap().is_empty());
+    assert!(under_way(catalog).await.is_empty());
+    assert!(catalog.unfinished(100).await.unwrap().is_empty());
 }
 
 async fn only_what_had_its_time_expires(catalog: &Catalog) {
@@ -390,8 +397,8 @@ async fn only_what_had_its_time_expires(catalog: &Catalog) {
     assert!(catalog.checkpoint(Progressed { expires_ms: 9_000, ..came(2, epoch, 0..4) }).await.unwrap());
     let epoch = catalog.take_up(&id(3)).await.unwrap().unwrap().epoch;
     assert!(catalog.checkpoint(all_came(3, epoch, 0..4)).await.unwrap());
-    assert!(catalog.pieces_expired(1_999).await.unwrap().is_empty());
-    assert_eq!(catalog.pieces_expired(2_000).await.unwrap(), [id(1)]);
+    assert!(catalog.pieces_expired(1_999, None, 9).await.unwrap().is_empty());
+    assert_eq!(catalog.pieces_expired(2_000, None, 9).await.unwrap(), [(2_000, id(1))]);
     let expire =
         async |n, now_ms| catalog.end_pieces(&id(n), PiecesEnd::Expired { now_ms }, None).await.unwrap();
     assert!(!expire(1, 1_999).await && expire(1, 2_000).await);
@@ -429,6 +436,79 @@ async fn pieces_take_their_share(catalog: &Catalog) {
     assert!(catalog.end_pieces(&id(1), PiecesEnd::Cancelled, None).await.unwrap());
     assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), 5);
     assert_eq!(catalog.owned_bytes(&owner(2)).await.unwrap(), 0);
+}
+
+/// What is unfinished is listed in parts that lead on from one another, also where many have one time.
+async fn unfinished_pieces_are_listed_in_parts(catalog: &Catalog) {
+    for n in 1..=7 {
+        let expires_ms = if n < 3 { 9_000 } else { 1_000 };
+        catalog.begin_pieces(NewPieces { expires_ms, ..new_pieces(n, None) }).await.unwrap();
+    }
+    assert!(catalog.end_pieces(&id(4), PiecesEnd::Cancelled, None).await.unwrap());
+    let mut listed = Vec::new();
+    let mut last = 0;
+    loop {
+        let part = catalog.pieces_under_way(last, 2).await.unwrap();
+        assert!(part.len() <= 2);
+        let Some((number, _)) = part.last() else { break };
+        last = *number;
+        listed.extend(part.into_iter().map(|(_, pieces)| pieces.unwrap().terms.id));
+    }
+    assert_eq!(listed, [1, 2, 3, 5, 6, 7].map(id));
+    let mut expired: Vec<(u64, UploadId)> = Vec::new();
+    loop {
+        let part = catalog.pieces_expired(9_000, expired.last(), 2).await.unwrap();
+        if part.is_empty() {
+            break;
+        }
+        expired.extend(part);
+    }
+    let times: Vec<u64> = expired.iter().map(|(ms, _)| *ms).collect();
+    assert_eq!(times, [1_000, 1_000, 1_000, 1_000, 9_000, 9_000]);
+    let mut ids: Vec<_> = expired.into_iter().map(|(_, id)| id).collect();
+    ids.sort();
+    let mut all = listed;
+    all.sort();
+    assert_eq!(ids, all, "each once");
+    assert!(catalog.is_under_way(&id(1)).await.unwrap() && !catalog.is_under_way(&id(4)).await.unwrap());
+}
+
+async fn one_may_have_so_many_unfinished(catalog: &Catalog) {
+    let begin = async |n: u8, of: u8, peer: &str, open_to_all: bool, max: Option<u32>| {
+        let new = new_pieces(n, None);
+        let terms = Terms { owner: owner(of), open_to_all, ..new.terms };
+        let peer = Some(peer.to_owned());
+        match catalog.begin_pieces(NewPieces { terms, peer, max_unfinished: max, ..new }).await {
+            Ok(()) => true,
+            Err(CatalogError::TooManyUnfinished(told)) if Some(told) == max => {
+                assert!(catalog.pieces(&id(n)).await.unwrap().is_none(), "nothing is left of it");
+                assert_eq!(catalog.words(&id(n)).await.unwrap(), None);
+                false
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    // Of one owner, wherever that one is.
+    assert!(begin(1, 1, "a", false, Some(2)).await && begin(2, 1, "b", false, Some(2)).await);
+    assert!(!begin(3, 1, "c", false, Some(2)).await);
+    assert!(begin(3, 1, "c", false, None).await && begin(4, 2, "c", false, Some(2)).await);
+    // Of those that nobody owns by a cookie, from one place.
+    assert!(begin(5, 3, "d", true, Some(2)).await && begin(6, 4, "d", true, Some(2)).await);
+    assert!(!begin(7, 5, "d", true, Some(2)).await && begin(7, 5, "e", true, Some(2)).await);
+    // What has ended counts no more, in whatever way it ended.
+    assert!(catalog.end_pieces(&id(5), PiecesEnd::Cancelled, None).await.unwrap());
+    assert!(begin(8, 6, "d", true, Some(2)).await && !begin(9, 7, "d", true, Some(2)).await);
+    let epoch = catalog.take_up(&id(6)).await.unwrap().unwrap().epoch;
+    assert!(catalog.checkpoint(all_came(6, epoch, 0..4)).await.unwrap());
+    assert!(!begin(9, 7, "d", true, Some(2)).await, "it is to be completed still");
+    catalog.complete(vec![done(6, 4)], None, Vec::new()).await.unwrap();
+    assert!(begin(9, 7, "d", true, Some(2)).await);
+    // One who is somebody else each time.
+    for n in 0..20 {
+        assert!(begin(20 + n, 20 + n, "f", false, Some(2)).await);
+    }
+    assert!(!begin(40, 40, "f", false, Some(2)).await && !begin(40, 40, "f", true, Some(2)).await);
+    assert!(begin(40, 40, "g", false, Some(2)).await);
 }
 
 async fn pieces_under_way_can_be_watched(catalog: &Catalog) {

@@ -134,6 +134,11 @@ pub struct NewPieces {
     pub length: Option<u64>,
     /// When it may be given up, in milliseconds since 1970-01-01 UTC.
     pub expires_ms: u64,
+    /// Where it comes from: an address, or the network of one. Kept as long as it is unfinished.
+    pub peer: Option<String>,
+    /// Most unfinished uploads that its owner may have with this one; where it is open to all, that its peer may have
+    /// begun so. Ten times as many may come from one peer, whoever's they are: it costs nothing to be another owner.
+    pub max_unfinished: Option<u32>,
 }
 
 /// How an upload in pieces stands.
@@ -277,6 +282,9 @@ pub enum CatalogError {
     /// The upload is not being received: it is complete already, or was discarded.
     #[error("there is no upload {0} that could be completed")]
     NotReceiving(UploadId),
+    /// Its owner, or its peer, has as many unfinished uploads as one may have.
+    #[error("there are {0} unfinished uploads already")]
+    TooManyUnfinished(u32),
     /// A number that a database cannot hold.
     #[error("{0} is too large a number")]
     TooLarge(u64),
@@ -306,6 +314,12 @@ impl From<sqlx::Error> for CatalogError {
 impl From<CatalogError> for Refusal {
     fn from(error: CatalogError) -> Self {
         let (code, message) = match &error {
+            CatalogError::TooManyUnfinished(max) => {
+                let message = format!(
+                    "{max} uploads are unfinished already. Go on with one or cancel it, or wait until some expire."
+                );
+                return Self::new(ErrorCode::TooManyUploads, message).with_detail(max).retry_after(60);
+            }
             CatalogError::Closed => (ErrorCode::ShuttingDown, "The server is shutting down."),
             CatalogError::Database(error) if is_full(error) => {
                 (ErrorCode::OutOfSpace, "The server has no space left.")
@@ -360,7 +374,8 @@ impl Catalog {
     /// Enters an upload that is about to be received in pieces.
     ///
     /// # Errors
-    /// [`CatalogError::Exists`] when the id is in use.
+    /// [`CatalogError::Exists`] when the id is in use, [`CatalogError::TooManyUnfinished`] when there would be more than
+    /// [`NewPieces::max_unfinished`].
     pub async fn begin_pieces(&self, new: NewPieces) -> Result<()> {
         self.books.begin_pieces(new).await
     }
@@ -388,14 +403,26 @@ impl Catalog {
         self.books.end_pieces(id.clone(), end, outcome).await
     }
 
-    /// All uploads in pieces that are open or sealed, oldest first.
-    pub async fn pieces_under_way(&self) -> Result<Vec<Pieces>> {
-        self.books.pieces_under_way().await
+    /// Uploads in pieces that are open or sealed, at most `limit`, oldest first, each with its number; beginning after
+    /// this number. One whose row cannot be read is told as that.
+    pub async fn pieces_under_way(&self, after: u64, limit: u32) -> Result<Vec<(u64, Result<Pieces>)>> {
+        self.books.pieces_under_way(after, limit).await
     }
 
-    /// Open uploads in pieces whose time was over at this moment, in milliseconds since 1970-01-01 UTC.
-    pub async fn pieces_expired(&self, now_ms: u64) -> Result<Vec<UploadId>> {
-        self.books.pieces_expired(now_ms).await
+    /// Whether there is an upload in pieces of this id that is open or sealed, whatever else its row says.
+    pub async fn is_under_way(&self, id: &UploadId) -> Result<bool> {
+        self.books.is_under_way(id).await
+    }
+
+    /// Open uploads in pieces whose time was over at this moment, in milliseconds since 1970-01-01 UTC: at most `limit`
+    /// of them with the end of their time, in the order of that; beginning after this one.
+    pub async fn pieces_expired(
+        &self,
+        now_ms: u64,
+        after: Option<&(u64, UploadId)>,
+        limit: u32,
+    ) -> Result<Vec<(u64, UploadId)>> {
+        self.books.pieces_expired(now_ms, after, limit).await
     }
 
     /// How far the upload in pieces with this progress id is, if the viewer may know and it has not ended.
@@ -472,10 +499,10 @@ impl Catalog {
         self.books.finish_delete(id.clone()).await
     }
 
-    /// All files that are not complete and do not come in pieces, oldest first: after a start, what a crash left
-    /// behind.
-    pub async fn unfinished(&self) -> Result<Vec<(UploadId, Unfinished)>> {
-        self.books.unfinished().await
+    /// Files that are not complete and do not come in pieces, at most `limit`, oldest first: after a start, what a crash
+    /// left behind.
+    pub async fn unfinished(&self, limit: u32) -> Result<Vec<(UploadId, Unfinished)>> {
+        self.books.unfinished(limit).await
     }
 
     /// Forgets how uploads ended that ended before this time, in milliseconds since 1970-01-01 UTC, and that there

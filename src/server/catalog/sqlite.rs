@@ -38,6 +38,7 @@ use crate::{
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "books", include_str!("migrations/0001_books.sql")),
     (2, "pieces", include_str!("migrations/0002_pieces.sql")),
+    (4, "peers", include_str!("migrations/0004_peers.sql")),
 ];
 
 /// Most operations in one commit: enough to share one flush of the disk among many, few enough that none waits long.
@@ -47,6 +48,9 @@ const BATCH: usize = 128;
 const QUEUE: usize = 1024;
 
 const READERS: u32 = 4;
+
+/// Unfinished uploads that may come from one peer, for each that one owner may have.
+const OWNERS_OF_A_PEER: u32 = 10;
 
 /// How long to wait for another process that looks into the file, such as a backup.
 const BUSY: Duration = Duration::from_secs(10);
@@ -104,7 +108,11 @@ impl Sqlite {
     }
 
     pub(super) async fn begin_pieces(&self, new: NewPieces) -> Result<()> {
-        self.ask(Operation::BeginPieces { new: Box::new(new) }).await.map(drop)
+        let max = new.max_unfinished.unwrap_or(u32::MAX);
+        match self.ask(Operation::BeginPieces { new: Box::new(new) }).await? {
+            0 => Err(CatalogError::TooManyUnfinished(max)),
+            _ => Ok(()),
+        }
     }
 
     pub(super) async fn take_up(&self, id: &UploadId) -> Result<Option<Pieces>> {
@@ -143,22 +151,51 @@ impl Sqlite {
         row.as_ref().map(pieces).transpose()
     }
 
-    pub(super) async fn pieces_under_way(&self) -> Result<Vec<Pieces>> {
+    pub(super) async fn pieces_under_way(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, Result<Pieces>)>> {
         let rows = sqlx::query(
-            "SELECT resumables.* FROM resumables JOIN uploads ON uploads.id = resumables.id
-             WHERE resumables.state IN ('open', 'sealed') ORDER BY uploads.number",
+            "SELECT uploads.number, resumables.* FROM uploads JOIN resumables ON resumables.id = uploads.id
+             WHERE uploads.state <> 'complete' AND uploads.state = 'receiving' AND uploads.number > $1
+                AND resumables.state IN ('open', 'sealed')
+             ORDER BY uploads.number LIMIT $2",
         )
+        .bind(signed(after)?)
+        .bind(i64::from(limit))
         .fetch_all(&self.reads)
         .await?;
-        rows.iter().map(pieces).collect()
+        rows.iter().map(|row| Ok((unsigned(row, "number")?, pieces(row)))).collect()
     }
 
-    pub(super) async fn pieces_expired(&self, now_ms: u64) -> Result<Vec<UploadId>> {
-        let rows = sqlx::query("SELECT id FROM resumables WHERE state = 'open' AND expires_ms <= $1")
-            .bind(signed(now_ms)?)
-            .fetch_all(&self.reads)
+    pub(super) async fn is_under_way(&self, id: &UploadId) -> Result<bool> {
+        let row = sqlx::query("SELECT 1 FROM resumables WHERE id = $1 AND state IN ('open', 'sealed')")
+            .bind(id.as_str())
+            .fetch_optional(&self.reads)
             .await?;
-        rows.iter().map(upload_id).collect()
+        Ok(row.is_some())
+    }
+
+    pub(super) async fn pieces_expired(
+        &self,
+        now_ms: u64,
+        after: Option<&(u64, UploadId)>,
+        limit: u32,
+    ) -> Result<Vec<(u64, UploadId)>> {
+        let (after_ms, after_id) = after.map_or((0, ""), |(ms, id)| (*ms, id.as_str()));
+        let rows = sqlx::query(
+            "SELECT id, expires_ms FROM resumables
+             WHERE state = 'open' AND expires_ms <= $1 AND expires_ms >= $2 AND (expires_ms > $2 OR id > $3)
+             ORDER BY expires_ms, id LIMIT $4",
+        )
+        .bind(signed(now_ms)?)
+        .bind(signed(after_ms)?)
+        .bind(after_id)
+        .bind(i64::from(limit))
+        .fetch_all(&self.reads)
+        .await?;
+        rows.iter().map(|row| Ok((unsigned(row, "expires_ms")?, upload_id(row)?))).collect()
     }
 
     pub(super) async fn standing(
@@ -320,12 +357,13 @@ impl Sqlite {
         unsigned(&row, "bytes")
     }
 
-    pub(super) async fn unfinished(&self) -> Result<Vec<(UploadId, Unfinished)>> {
+    pub(super) async fn unfinished(&self, limit: u32) -> Result<Vec<(UploadId, Unfinished)>> {
         let rows = sqlx::query(
-            "SELECT id, state FROM uploads WHERE state = 'deleting' OR (state = 'receiving'
-                AND NOT EXISTS (SELECT 1 FROM resumables WHERE resumables.id = uploads.id))
-             ORDER BY number",
+            "SELECT id, state FROM uploads WHERE state <> 'complete' AND (state = 'deleting'
+                OR NOT EXISTS (SELECT 1 FROM resumables WHERE resumables.id = uploads.id))
+             ORDER BY number LIMIT $1",
         )
+        .bind(i64::from(limit))
         .fetch_all(&self.reads)
         .await?;
         let unfinished = rows.iter().map(|row| {
@@ -570,7 +608,12 @@ async fn begin(books: &mut SqliteConnection, new: &NewUpload) -> Result<u64> {
 }
 
 async fn begin_pieces(books: &mut SqliteConnection, new: &NewPieces) -> Result<u64> {
-    let NewPieces { terms, name, media_type, length, expires_ms } = new;
+    let NewPieces { terms, name, media_type, length, expires_ms, peer, max_unfinished } = new;
+    if let Some(max) = max_unfinished
+        && has_too_many(books, terms, peer.as_deref(), *max).await?
+    {
+        return Ok(0);
+    }
     let upload = NewUpload {
         id: terms.id.clone(),
         owner: terms.owner.clone(),
@@ -582,8 +625,8 @@ async fn begin_pieces(books: &mut SqliteConnection, new: &NewPieces) -> Result<u
     let statement = sqlx::query(
         "INSERT INTO resumables (id, owner, open_to_all, state, protocol, metadata, concat, is_part, progress_id,
              want_sha256, expected_sha256, length, durable, checked_from, crc32c, appended_from, epoch, touched_ms,
-             expires_ms)
-         VALUES ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, 0, 0, $12, $13)",
+             expires_ms, peer)
+         VALUES ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, 0, 0, $12, $13, $14)",
     );
     let statement = statement
         .bind(terms.id.as_str())
@@ -598,8 +641,44 @@ async fn begin_pieces(books: &mut SqliteConnection, new: &NewPieces) -> Result<u
         .bind(&terms.expected_sha256)
         .bind(length.map(signed).transpose()?)
         .bind(signed(now_ms())?)
-        .bind(signed(*expires_ms)?);
+        .bind(signed(*expires_ms)?)
+        .bind(peer);
     inserted(statement.execute(books).await, &terms.id)
+}
+
+/// Whether there is no room for one more: see [`NewPieces::max_unfinished`].
+async fn has_too_many(
+    books: &mut SqliteConnection,
+    terms: &Terms,
+    peer: Option<&str>,
+    max: u32,
+) -> Result<bool> {
+    // Counted up to the bound only, along an index.
+    let of_one = if terms.open_to_all {
+        let count = sqlx::query(
+            "SELECT COUNT(*) AS many FROM (SELECT 1 FROM resumables
+              WHERE state IN ('open', 'sealed') AND peer IS $1 AND open_to_all = 1 LIMIT $2)",
+        );
+        count.bind(peer)
+    } else {
+        let count = sqlx::query(
+            "SELECT COUNT(*) AS many FROM (SELECT 1 FROM resumables
+              WHERE state IN ('open', 'sealed') AND owner = $1 LIMIT $2)",
+        );
+        count.bind(Some(terms.owner.as_str()))
+    };
+    let of_one = of_one.bind(i64::from(max)).fetch_one(&mut *books).await?;
+    if unsigned(&of_one, "many")? >= u64::from(max) {
+        return Ok(true);
+    }
+    let Some(peer) = peer else { return Ok(false) };
+    let max = i64::from(max) * i64::from(OWNERS_OF_A_PEER);
+    let of_peer = sqlx::query(
+        "SELECT COUNT(*) AS many FROM (SELECT 1 FROM resumables
+          WHERE state IN ('open', 'sealed') AND peer = $1 LIMIT $2)",
+    );
+    let of_peer = of_peer.bind(peer).bind(max).fetch_one(books).await?;
+    Ok(of_peer.try_get::<i64, _>("many")? >= max)
 }
 
 fn inserted(done: sqlx::Result<SqliteQueryResult>, id: &UploadId) -> Result<u64> {
@@ -865,7 +944,7 @@ mod tests {
         let catalog = Catalog::open(&path).await.unwrap();
         assert_eq!(catalog.find(&id(1)).await.unwrap(), before);
         let left = [(id(2), Unfinished::Deleting), (id(3), Unfinished::Receiving)];
-        assert_eq!(catalog.unfinished().await.unwrap(), left);
+        assert_eq!(catalog.unfinished(100).await.unwrap(), left);
         assert_eq!(
             catalog.outcome(&ended.frame.id, Some(&owner(1))).await.unwrap(),
             Some(ended.frame.clone())
@@ -922,7 +1001,7 @@ mod tests {
             assert!(error.to_string().contains("a complete upload cannot"), "{statement}: {error}");
         }
         assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.size, 5);
-        assert_eq!(catalog.unfinished().await.unwrap(), [(id(2), Unfinished::Deleting)]);
+        assert_eq!(catalog.unfinished(100).await.unwrap(), [(id(2), Unfinished::Deleting)]);
     }
 
     /// Promises 2 and 11, for statements that nobody has written yet.
@@ -946,6 +1025,8 @@ mod tests {
             media_type: String::new(),
             length,
             expires_ms: 0,
+            peer: None,
+            max_unfinished: None,
         };
         for n in 1..=3 {
             catalog.begin_pieces(whole(n, Some(5))).await.unwrap();
@@ -998,7 +1079,7 @@ mod tests {
         old.close().await;
         let catalog = Catalog::open(&path).await.unwrap();
         assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.name, "old");
-        assert!(catalog.pieces_under_way().await.unwrap().is_empty());
+        assert!(catalog.pieces_under_way(0, 1).await.unwrap().is_empty());
         catalog.close().await;
     }
 
