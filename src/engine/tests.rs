@@ -133,8 +133,15 @@ fn live(steps: Vec<Step>, fates: &[Fate], poll_fates: &[PollFate], options: Opti
     sim
 }
 
+/// As many lives as `PROPTEST_CASES` says. One that fails is kept in `proptest-regressions`, which belongs into the
+/// repository: from then on it is lived again in every run.
+fn lives() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_some() { asked } else { ProptestConfig { cases: 400, ..asked } }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(lives())]
 
     /// All eight, whatever happens.
     #[test]
