@@ -44,6 +44,7 @@ fn serve(raw: RawConfig) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = listen::stop_signal()?;
+        listen::outlive_file_size_limit()?;
         let listener = listen::Listener::open(&config)?;
         let site = config.site.clone();
         let server = Server::open(config).await?;

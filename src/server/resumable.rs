@@ -712,8 +712,7 @@ async fn conclude(
             if !may(&pieces.terms, append.visitor.viewer()) {
                 return refused(Refusal::new(ErrorCode::NotFound, "There is no such upload."));
             }
-            let stored = become_a_file(server, pieces, staging, counter).await;
-            stored.map_err(|refusal| Rejected { refusal, at: Some(durable) })
+            become_a_file(server, pieces, durable, staging, counter).await
         }
         Then::More => {
             counter.pause(durable);
@@ -738,40 +737,43 @@ async fn fail(server: &Server, pieces: &Pieces, counter: &Counter, refusal: &Ref
     counter.failed(error);
 }
 
-/// Turns a sealed upload into a file: digest, store, catalog.
+/// Turns a sealed upload of so many bytes into a file: digest, store, catalog. Where it has failed for good no offset
+/// is told.
 async fn become_a_file(
     server: &Arc<Server>,
     pieces: &Pieces,
+    durable: u64,
     mut staging: AnyStaging,
     counter: &Counter,
-) -> Result<Upload, Refusal> {
+) -> Result<Upload, Rejected> {
+    let at = |refusal| Rejected { refusal, at: Some(durable) };
     let sealed = match staging.settle().await {
         Ok(sealed) => sealed,
         Err(error) => {
             let refusal = error.into();
             fail(server, pieces, counter, &refusal).await;
-            return Err(refusal);
+            return Err(refusal.into());
         }
     };
     if let Some(refusal) = differs(pieces, &sealed) {
         staging.discard().await;
         fail(server, pieces, counter, &refusal).await;
-        return Err(refusal);
+        return Err(refusal.into());
     }
     match staging.seal().await {
-        Ok(sealed) => book(server, pieces, sealed, counter).await,
+        Ok(sealed) => book(server, pieces, sealed, counter).await.map_err(at),
         // As long as nothing failed to be made durable it is staged still, or stored by a request before this one, and
         // whoever asks next completes it.
         Err(error @ (StoreError::OutOfSpace | StoreError::Exists | StoreError::Io { .. }))
             if server.store().healthy() =>
         {
-            counter.pause(pieces.durable);
-            Err(error.into())
+            counter.pause(durable);
+            Err(at(error.into()))
         }
         Err(error) => {
             let refusal = error.into();
             fail(server, pieces, counter, &refusal).await;
-            Err(refusal)
+            Err(refusal.into())
         }
     }
 }
@@ -846,7 +848,10 @@ pub(super) async fn complete_sealed(
         }
     }
     match writer::open(server, pieces).await {
-        Ok(staging) => become_a_file(server, pieces, staging, &counter).await,
+        Ok(staging) => {
+            let stored = become_a_file(server, pieces, pieces.durable, staging, &counter).await;
+            stored.map_err(|rejected| rejected.refusal)
+        }
         Err(error @ (StoreError::NotFound | StoreError::Short { .. })) => {
             let refusal = error.into();
             fail(server, pieces, &counter, &refusal).await;

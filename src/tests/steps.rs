@@ -77,13 +77,13 @@ fn head(addr: SocketAddr, url: &str) -> io::Result<Answer> {
 }
 
 /// Somebody who wants to know of every file: keeps the events, and takes them all.
-struct Listener {
-    url: String,
+pub(crate) struct Listener {
+    pub(crate) url: String,
     told: Arc<Mutex<Vec<Finished>>>,
 }
 
 impl Listener {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/finished", listener.local_addr().unwrap());
         let told = Arc::<Mutex<Vec<Finished>>>::default();
@@ -125,7 +125,7 @@ impl Listener {
     }
 
     /// Waits until it was told of this file; the ids of all events about it.
-    fn events(&self, url: &str) -> HashSet<String> {
+    pub(crate) fn events(&self, url: &str) -> HashSet<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let told = self.told.lock().unwrap();
@@ -138,6 +138,11 @@ impl Listener {
             assert!(Instant::now() < deadline, "nobody was told of {url}");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Where the files are that it was told of.
+    pub(crate) fn files(&self) -> HashSet<String> {
+        self.told.lock().unwrap().iter().map(|finished| finished.upload.url.clone()).collect()
     }
 }
 

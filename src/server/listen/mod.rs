@@ -174,6 +174,16 @@ pub fn raise_file_limit() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
+/// Where the system bounds the size of this process's files, what goes beyond is refused as on a full volume, and does
+/// not end the process.
+///
+/// # Errors
+/// When the signal cannot be listened for.
+pub fn outlive_file_size_limit() -> io::Result<()> {
+    // Once it is listened for, it has lost its power; nobody needs to hear it.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
 /// Resolves at SIGTERM or SIGINT.
 ///
 /// # Errors

@@ -242,7 +242,7 @@ pub struct UnknownDurability;
 /// Why a store could not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The medium, the quota or the store's own bound is used up.
+    /// The medium, the quota or the store's own bound is used up, or a file may not be as large.
     #[error("no space left in the store")]
     OutOfSpace,
     /// The id is not stored.
@@ -282,7 +282,9 @@ impl StoreError {
     /// Sorts what the system said.
     fn io(doing: &'static str, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::OutOfSpace,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::OutOfSpace
+            }
             io::ErrorKind::AlreadyExists => Self::Exists,
             _ => Self::Io { doing, source },
         }

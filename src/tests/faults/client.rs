@@ -192,6 +192,19 @@ impl Client {
         }
     }
 
+    /// The body of a request that brings these bytes: for a form with what it has around them.
+    pub(super) fn body(&self, bytes: &[u8]) -> Vec<u8> {
+        let (prefix, suffix) = self.around();
+        [prefix.as_bytes(), bytes, suffix.as_bytes()].concat()
+    }
+
+    fn around(&self) -> (String, String) {
+        match self.way.protocol {
+            Form => (format!("--{BOUNDARY}\r\n{PART}"), format!("\r\n--{BOUNDARY}--\r\n")),
+            _ => Default::default(),
+        }
+    }
+
     /// Begins to bring the bytes from `offset` on, which are `size`, and among them the end of the file.
     pub(super) async fn open(&self, target: &Target, offset: u64, size: u64) -> Exchange {
         self.try_open(target, offset, size, true).await.expect("the server takes the connection")
@@ -205,10 +218,7 @@ impl Client {
         size: u64,
         last: bool,
     ) -> Option<Exchange> {
-        let (prefix, suffix) = match self.way.protocol {
-            Form => (format!("--{BOUNDARY}\r\n{PART}"), format!("\r\n--{BOUNDARY}--\r\n")),
-            _ => Default::default(),
-        };
+        let (prefix, suffix) = self.around();
         let size = (prefix.len() + suffix.len()) as u64 + size;
         let length = (self.way.framing == Framing::Length).then_some(size);
         let mut exchange = self.try_begin(self.head(target, offset, last), length).await?;

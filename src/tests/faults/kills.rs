@@ -2,6 +2,7 @@
 //! folder, over and over. Must never know how it recovers: what was told before is compared with what is there after.
 
 use std::{
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
@@ -18,48 +19,54 @@ use super::{
     client::{Client, Framing, Protocol, RESUMABLE, Standing, Target, Way},
     program::Program,
 };
-use crate::util::pattern;
+use crate::{steps::Listener, util::pattern};
 
-/// How often the program is killed. Each time finds every way to send at another place.
-const ROUNDS: u32 = 20;
+/// How often the program is killed, unless `PLIMSOLL_KILLS` says otherwise. Each time finds every way to send at another
+/// place: sixteen uploads are under way.
+const KILLS: u64 = 240;
 
 /// At most this many steps are made before it is killed: a step is a piece that was sent or an answer that came.
-const STEPS: u64 = 400;
+const STEPS: u64 = 90;
 
-/// Bytes of the files: above the sizes at which the server writes (1 MiB) and saves (8 MiB), and smaller.
-const SIZES: [usize; 8] = [16, 500, 5_000, 70_000, 70_001, 300_000, 1_100_000, 8_600_000];
+/// Bytes of the files, and how many of a hundred have them: mostly small, so that many ends come between two deaths;
+/// some above the sizes at which the server writes (1 MiB) and saves (8 MiB).
+const SIZES: [(usize, u64); 7] =
+    [(16, 15), (500, 20), (5_000, 25), (70_000, 15), (300_000, 18), (1_100_000, 6), (8_600_000, 1)];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_it_keeps_what_it_told_and_shows_nothing_half_made() {
-    let seed = std::env::var("PLIMSOLL_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or_else(|| {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let kills = number("PLIMSOLL_KILLS").unwrap_or(KILLS);
+    let seed = number("PLIMSOLL_SEED").unwrap_or_else(|| {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         since.as_nanos() as u64
     });
     println!("PLIMSOLL_SEED={seed}");
     let mut random = Random(seed);
     let folder = tempfile::tempdir().unwrap();
+    let listener = Listener::start();
+    let options = ["--finish-url", &listener.url];
+    let mut shelf = Shelf { folder: folder.path(), answered: HashMap::new(), looked_at: HashSet::new() };
     let protocols = RESUMABLE.into_iter().chain([Protocol::Form, Protocol::Put]);
     let mut jobs: Vec<Job> = Way::all(protocols).into_iter().map(|way| Job::new(way, &mut random)).collect();
-    let mut ended = Vec::new();
     let mut moments = 0;
-    for round in 0..ROUNDS {
+    for round in 0..kills {
         if random.below(4) == 0 {
             // It may die while it makes good what its predecessor left.
-            let dying = Program::spawn(folder.path());
+            let dying = Program::spawn(folder.path(), &options);
             tokio::time::sleep(Duration::from_millis(random.below(60))).await;
             dying.kill();
         }
-        let program = Arc::new(Program::start(folder.path()));
+        let program = Arc::new(Program::with(folder.path(), "", &options));
+        let when = format!("seed {seed}, round {round}");
         for job in &mut jobs {
-            job.compare(program.addr, &format!("seed {seed}, round {round}")).await;
+            job.compare(program.addr, &when).await;
             if job.is_done() {
                 let next = Job::new(job.way, &mut random);
-                ended.push(std::mem::replace(job, next));
+                shelf.enter(std::mem::replace(job, next), &when);
             }
         }
-        compare_folder(folder.path(), &jobs, &ended, program.addr, &format!("seed {seed}, round {round}"))
-            .await;
+        shelf.compare(&jobs, program.addr, &when).await;
 
         let steps = 1 + random.below(STEPS) as i64;
         let clock = Arc::new(Clock { left: AtomicI64::new(steps), program: program.clone() });
@@ -81,26 +88,36 @@ async fn killed_at_any_moment_it_keeps_what_it_told_and_shows_nothing_half_made(
         for (job, whole) in working.join_all().await {
             moments += 1;
             jobs.push(job);
-            ended.extend(whole);
+            // Looked at after the next start.
+            whole.into_iter().for_each(|job| shelf.enter(job, &when));
         }
-        assert!(program.is_dead(), "seed {seed}, round {round}: killed by its last step");
+        assert!(program.is_dead(), "{when}: killed by its last step");
     }
 
     // Whatever is still under way can be brought to its end.
-    let program = Arc::new(Program::start(folder.path()));
+    let program = Arc::new(Program::with(folder.path(), "", &options));
     let clock = Arc::new(Clock { left: AtomicI64::new(i64::MAX), program: program.clone() });
+    let when = format!("seed {seed}, the end");
     for mut job in jobs.drain(..) {
-        job.compare(program.addr, &format!("seed {seed}, the end")).await;
+        job.compare(program.addr, &when).await;
         while !job.is_done() {
             job.work(&clock, &mut random).await;
         }
-        ended.push(job);
+        job.compare(program.addr, &when).await;
+        shelf.enter(job, &when);
     }
-    for job in &mut ended {
-        job.compare(program.addr, &format!("seed {seed}, the end")).await;
+    shelf.looked_at.clear();
+    shelf.compare(&[], program.addr, &when).await;
+    // Of every file somebody was told, also of those whose answer was lost; each time of the same event.
+    let mut events = HashMap::new();
+    for id in &shelf.looked_at {
+        let of_it = listener.events(&format!("/files/{id}"));
+        assert_eq!(of_it.len(), 1, "{when}: {of_it:?} for {id}");
+        let other = events.insert(of_it.into_iter().next(), id);
+        assert_eq!(other, None, "{when}: one event for two files");
     }
-    compare_folder(folder.path(), &[], &ended, program.addr, &format!("seed {seed}, the end")).await;
-    println!("{} files were stored over {ROUNDS} deaths at {moments} moments", ended.len());
+    assert_eq!(listener.files().len(), events.len(), "{when}: an event for what is no file");
+    println!("{} files were stored over {kills} deaths at {moments} moments", shelf.looked_at.len());
     drop(clock);
     Arc::into_inner(program).unwrap().terminate();
     let catalog = Catalog::open(&folder.path().join("catalog.sqlite")).await.unwrap();
@@ -127,7 +144,13 @@ struct Job {
 
 impl Job {
     fn new(way: Way, random: &mut Random) -> Self {
-        let mut bytes = pattern(SIZES[random.below(SIZES.len() as u64) as usize]);
+        let mut dice = random.below(SIZES.iter().map(|(_, many)| many).sum());
+        let fits = |(_, many): &&(usize, u64)| {
+            let fits = dice < *many;
+            dice = dice.saturating_sub(*many);
+            fits
+        };
+        let mut bytes = pattern(SIZES.iter().find(fits).unwrap().0);
         // No two are the same.
         bytes[..8].copy_from_slice(&random.next().to_le_bytes());
         Self { way, bytes: Arc::new(bytes), target: None, told: 0, url: None }
@@ -195,7 +218,7 @@ impl Job {
             let piece = if is_whole { rest } else { &rest[..random.below(rest.len() as u64 + 1) as usize] };
             let last = piece.len() == rest.len();
             let mut exchange = client.try_open(&target, self.told, piece.len() as u64, last).await?;
-            let step = (piece.len() / 8).clamp(1_000, 400_000);
+            let step = (piece.len() / (1 + random.below(8) as usize)).clamp(1_000, 400_000);
             for bytes in piece.chunks(step) {
                 exchange.feed(bytes).await;
                 clock.step();
@@ -216,42 +239,64 @@ impl Job {
     }
 }
 
-/// What lies in the folder is what is known, and all that is stored is whole.
-async fn compare_folder(folder: &Path, jobs: &[Job], ended: &[Job], addr: SocketAddr, when: &str) {
-    let client = Client::new(addr, Way::plain(Protocol::Put));
-    let mut stored = files_below(&folder.join("files"));
-    let mut answered: Vec<&str> = ended.iter().map(|job| id_of(job.url.as_deref().unwrap())).collect();
-    answered.sort_unstable();
-    let twice = answered.windows(2).find(|pair| pair[0] == pair[1]);
-    assert_eq!(twice, None, "{when}: one file for two uploads");
-    for id in &answered {
-        let place = stored.iter().position(|path| path.ends_with(id));
-        stored.swap_remove(place.unwrap_or_else(|| panic!("{when}: {id} is not stored")));
+/// The stored files, as they were told and as they lie in the folder.
+struct Shelf<'a> {
+    folder: &'a Path,
+    /// Ids of those that the server has told of, and what they must hold.
+    answered: HashMap<String, Arc<Vec<u8>>>,
+    /// Ids of all that were found whole: no need to read them after every start.
+    looked_at: HashSet<String>,
+}
+
+impl Shelf<'_> {
+    /// Notes what was answered. Whether it is there and whole is looked at with all the others.
+    fn enter(&mut self, job: Job, when: &str) {
+        let id = id_of(job.url.as_deref().unwrap()).to_owned();
+        let other = self.answered.insert(id, job.bytes);
+        assert!(other.is_none(), "{when}: one file for two uploads, {:?}", job.url);
     }
-    // Whole forms and bodies whose answer was lost are stored too, and only those.
-    for path in stored {
-        let id = path.file_name().unwrap().to_str().unwrap();
-        let bytes = std::fs::read(&path).unwrap();
-        let shown = client.fetch(&format!("/files/{id}")).await;
-        assert!(shown.as_ref() == Some(&bytes), "{when}: {id} is stored, and nobody can have it");
-        assert!(SIZES.contains(&bytes.len()), "{when}: {id} has {} bytes", bytes.len());
-        assert!(bytes[8..] == pattern(bytes.len())[8..], "{when}: {id} has other bytes");
+
+    /// What lies in the folder is what is known, and all that is stored is whole.
+    async fn compare(&mut self, jobs: &[Job], addr: SocketAddr, when: &str) {
+        let client = Client::new(addr, Way::plain(Protocol::Put));
+        let mut stored = HashSet::new();
+        // Whole forms and bodies whose answer was lost are stored too, and only those.
+        for path in files_below(&self.folder.join("files")) {
+            let id = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if !self.looked_at.contains(&id) {
+                let bytes = std::fs::read(&path).unwrap();
+                let shown = client.fetch(&format!("/files/{id}")).await;
+                assert!(shown.as_ref() == Some(&bytes), "{when}: {id} is stored, and nobody can have it");
+                if let Some(sent) = self.answered.get(&id) {
+                    assert!(bytes == **sent, "{when}: {id} has other bytes than were sent");
+                }
+                let is_whole = SIZES.iter().any(|(size, _)| *size == bytes.len());
+                assert!(is_whole, "{when}: {id} has {} bytes", bytes.len());
+                assert!(bytes[8..] == pattern(bytes.len())[8..], "{when}: {id} has other bytes");
+                self.looked_at.insert(id.clone());
+            }
+            stored.insert(id);
+        }
+        let told = self.answered.keys().chain(&self.looked_at);
+        let missing: Vec<_> = told.filter(|id| !stored.contains(*id)).collect();
+        assert!(missing.is_empty(), "{when}: {missing:?} are not stored any more");
+        let under_way: Vec<&str> = jobs.iter().filter_map(|job| Some(&*job.target.as_ref()?.id)).collect();
+        for path in files_below(&self.folder.join("staging")) {
+            let id = path.file_name().unwrap().to_str().unwrap();
+            // Empty: of an upload whose beginning was not told to anybody any more.
+            let is_known = under_way.contains(&id) || path.metadata().unwrap().len() == 0;
+            assert!(is_known, "{when}: {id} is staged, and nobody goes on with it");
+        }
+        assert!(files_below(&self.folder.join("trash")).is_empty(), "{when}");
     }
-    let under_way: Vec<&str> = jobs.iter().filter_map(|job| Some(&*job.target.as_ref()?.id)).collect();
-    for path in files_below(&folder.join("staging")) {
-        let id = path.file_name().unwrap().to_str().unwrap();
-        // Empty: of an upload whose beginning was not told to anybody any more.
-        let is_known = under_way.contains(&id) || path.metadata().unwrap().len() == 0;
-        assert!(is_known, "{when}: {id} is staged, and nobody goes on with it");
-    }
-    assert!(files_below(&folder.join("trash")).is_empty(), "{when}");
 }
 
 fn id_of(url: &str) -> &str {
     url.rsplit('/').next().unwrap_or_default()
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+/// The regular files in this folder and below.
+pub(super) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let entries = entries.map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()

@@ -2,6 +2,7 @@
 //! that is full. Each fault is written once and tried by every protocol it applies to. Must never know how the server
 //! is made: it is judged by its answers, and by what lies in its folder when the answers cannot tell.
 
+mod calls;
 mod client;
 mod cuts;
 mod kills;

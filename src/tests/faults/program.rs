@@ -8,6 +8,8 @@ use std::{
     sync::Mutex,
 };
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_plimsoll");
 
 /// The program on a free port; killed when dropped.
@@ -17,16 +19,17 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Starts it, and does not wait until it listens.
-    pub(super) fn spawn(folder: &Path) -> Self {
-        Self::spawn_by(&mut Command::new(PROGRAM), folder)
+    /// Starts it with these options, and does not wait until it listens.
+    pub(super) fn spawn(folder: &Path, options: &[&str]) -> Self {
+        Self::spawn_by(Command::new(PROGRAM).env("FAILPOINTS", ""), folder, options)
     }
 
     /// As [`spawn`](Self::spawn), by a command that ends in the program's name.
-    fn spawn_by(command: &mut Command, folder: &Path) -> Self {
+    fn spawn_by(command: &mut Command, folder: &Path, options: &[&str]) -> Self {
         let child = command
             .args(["serve", "--addr", "127.0.0.1:0", "--space-reserve", "0", "--data"])
             .arg(folder)
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -35,7 +38,13 @@ impl Program {
     }
 
     pub(super) fn start(folder: &Path) -> Self {
-        Self::spawn(folder).listening().expect("it says where it listens")
+        Self::with(folder, "", &[])
+    }
+
+    /// With these faults (see `server::steps`) and options.
+    pub(super) fn with(folder: &Path, faults: &str, options: &[&str]) -> Self {
+        let program = Self::spawn_by(Command::new(PROGRAM).env("FAILPOINTS", faults), folder, options);
+        program.listening().expect("it says where it listens")
     }
 
     /// Starts it with a file system of its own in this empty folder, of so many bytes. `None`: this machine does not
@@ -45,7 +54,7 @@ impl Program {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
         command.arg(bytes.to_string()).arg(folder).arg(PROGRAM).stderr(Stdio::null());
-        Self::spawn_by(&mut command, folder).listening()
+        Self::spawn_by(&mut command, folder, &[]).listening()
     }
 
     fn listening(mut self) -> Option<Self> {
@@ -60,6 +69,13 @@ impl Program {
     pub(super) fn inside(&self, folder: &Path) -> PathBuf {
         let pid = self.child.lock().unwrap().id();
         Path::new("/proc").join(pid.to_string()).join("root").join(folder.strip_prefix("/").unwrap())
+    }
+
+    /// Sets how much of something it may have from now on; `None`: as much as the system allows.
+    pub(super) fn limit(&self, of: Resource, most: Option<u64>) {
+        let pid = i32::try_from(self.child.lock().unwrap().id()).ok().and_then(Pid::from_raw);
+        let maximum = getrlimit(of).maximum;
+        prlimit(pid, of, Rlimit { current: most.or(maximum), maximum }).unwrap();
     }
 
     pub(super) fn kill(&self) {
