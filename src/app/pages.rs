@@ -3,7 +3,11 @@
 use leptos::prelude::*;
 
 use crate::{
-    widget::{UploadPanel, text},
+    widget::{
+        UploadPanel,
+        labels::{Labels, Word},
+        text,
+    },
     wire::{ErrorBody, Options, Receipt},
 };
 
@@ -37,23 +41,23 @@ pub fn ResultsPage(
     /// What was stored, in the order it came.
     receipts: Vec<Receipt>,
 ) -> impl IntoView {
+    let labels = Labels::new(&Options::default());
     let heading = match receipts.len() {
         0 => "Nothing stored".to_owned(),
-        1 => "1 file stored".to_owned(),
-        count => format!("{count} files stored"),
+        count => labels.count(Word::AllStored, u32::try_from(count).unwrap_or(u32::MAX), &[]),
     };
     let empty = receipts.is_empty();
     view! {
         <div class="site-title"><h1>{heading}</h1></div>
         <p hidden=!empty>"There is no such upload of yours."</p>
         <ul class="pl-shelf" data-pl-results="" hidden=empty>
-            {receipts.into_iter().map(result).collect_view()}
+            {receipts.into_iter().map(|receipt| result(&labels, receipt)).collect_view()}
         </ul>
         <p class="site-back"><a href="/">"Back to the upload page"</a></p>
     }
 }
 
-fn result(receipt: Receipt) -> impl IntoView {
+fn result(labels: &Labels, receipt: Receipt) -> impl IntoView + use<> {
     let Receipt { id, name, size, media_type, sha256, stored_ms, url } = receipt;
     let digest = sha256.clone().map(|sha256| {
         view! { <p class="pl-digest"><span>"SHA-256 "</span><code>{sha256}</code></p> }
@@ -73,16 +77,16 @@ fn result(receipt: Receipt) -> impl IntoView {
                     data-pl-download=""
                     href=url
                     download=name.clone()
-                    title=text::of(text::DOWNLOAD, &name)
+                    title=text::of(labels, Word::Download, &name)
                 >
                     <bdi>{name.clone()}</bdi>
                 </a>
                 <p class="pl-facts">
-                    <bdi>{text::size(size)}</bdi>
+                    <bdi>{text::size(labels, size)}</bdi>
                     " \u{b7} "
                     <bdi>{media_type}</bdi>
                     " \u{b7} "
-                    <time datetime=text::rfc3339(stored_ms)><bdi>{text::moment(stored_ms, None)}</bdi></time>
+                    <time datetime=text::rfc3339(stored_ms)><bdi>{text::moment(labels, stored_ms, None)}</bdi></time>
                 </p>
                 {digest}
             </div>
@@ -100,7 +104,7 @@ pub fn ErrorPage(
     view! {
         <div class="site-title"><h1>"This did not work"</h1></div>
         <div class="site-error" data-pl-error="" data-code=error.code.as_str()>
-            <p>{text::error(&error)}</p>
+            <p>{text::error(&Labels::new(&Options::default()), &error)}</p>
             {again}
         </div>
         <p class="site-back"><a href="/">"Back to the upload page"</a></p>

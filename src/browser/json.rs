@@ -68,6 +68,7 @@ fn options(value: &JsValue) -> Options {
             max_files_per_request: small(&limits, "max_files_per_request"),
             max_bytes_per_owner: number(&limits, "max_bytes_per_owner"),
         },
+        labels: pairs(value, "labels"),
     }
 }
 
@@ -144,6 +145,15 @@ fn field(value: &JsValue, key: &str) -> JsValue {
 
 fn list(value: &JsValue) -> Option<Array> {
     Array::is_array(value).then(|| Array::from(value))
+}
+
+/// A list of pairs of texts; what is none is left out.
+fn pairs(value: &JsValue, key: &str) -> Vec<(String, String)> {
+    let pair = |value: JsValue| {
+        let pair = list(&value)?;
+        Some((pair.get(0).as_string()?, pair.get(1).as_string()?))
+    };
+    list(&field(value, key)).map(|list| list.iter().filter_map(pair).collect()).unwrap_or_default()
 }
 
 fn string(value: &JsValue, key: &str) -> Option<String> {

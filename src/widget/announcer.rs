@@ -4,7 +4,10 @@
 
 use crate::engine::{command::Notice, view::TotalView};
 
-use super::text;
+use super::{
+    labels::{Labels, Word},
+    text,
+};
 
 /// Milliseconds between two announcements, but for the start and the end.
 const PAUSE_MS: u64 = 2000;
@@ -24,9 +27,12 @@ impl Announcer {
         now_ms: u64,
         notices: &[Notice],
         total: &TotalView,
+        labels: &Labels,
         failure: impl Fn() -> Option<(String, String)>,
     ) -> Option<String> {
-        let text = self.news(now_ms, notices, total, failure).or_else(|| self.milestone(now_ms, total))?;
+        let text = self
+            .news(now_ms, notices, total, labels, failure)
+            .or_else(|| self.milestone(now_ms, total, labels))?;
         self.said_ms = now_ms;
         Some(text)
     }
@@ -36,6 +42,7 @@ impl Announcer {
         now_ms: u64,
         notices: &[Notice],
         total: &TotalView,
+        labels: &Labels,
         failure: impl Fn() -> Option<(String, String)>,
     ) -> Option<String> {
         let mut said: Vec<String> = Vec::new();
@@ -45,7 +52,7 @@ impl Announcer {
                 Notice::Added { accepted, rejected } => {
                     self.quarter = total.percent / 25;
                     why |= *rejected > 0;
-                    said.push(text::added(*accepted, *rejected));
+                    said.push(text::added(labels, *accepted, *rejected));
                 }
                 // A burst of failures is summed up at the end; the first of it is told at once.
                 Notice::Failed(_) => why |= self.is_time(now_ms),
@@ -53,10 +60,10 @@ impl Announcer {
                 Notice::AllEnded { done, failed } if total.files > 0 => {
                     self.quarter = 0;
                     why |= *failed > 0;
-                    said.push(text::ended(*done, *failed));
+                    said.push(text::ended(labels, *done, *failed));
                 }
                 Notice::Missing(_) => {
-                    let sentence = text::FOUND_WITHOUT_FILE.to_owned();
+                    let sentence = labels.text(Word::FoundWithoutFile);
                     if !said.contains(&sentence) {
                         said.push(sentence);
                     }
@@ -65,18 +72,18 @@ impl Announcer {
             }
         }
         if why && let Some((name, reason)) = failure() {
-            said.push(text::failed(&name, &reason));
+            said.push(text::failed(labels, &name, &reason));
         }
-        (!said.is_empty()).then(|| said.join(". "))
+        said.into_iter().reduce(|first, second| text::then(labels, &first, &second))
     }
 
-    fn milestone(&mut self, now_ms: u64, total: &TotalView) -> Option<String> {
+    fn milestone(&mut self, now_ms: u64, total: &TotalView, labels: &Labels) -> Option<String> {
         let quarter = total.percent / 25;
         if total.active == 0 || quarter <= self.quarter || quarter > 3 || !self.is_time(now_ms) {
             return None;
         }
         self.quarter = quarter;
-        Some(text::reached(quarter * 25, total))
+        Some(text::reached(labels, quarter * 25, total))
     }
 
     fn is_time(&self, now_ms: u64) -> bool {
@@ -87,10 +94,14 @@ impl Announcer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::event::FileId;
+    use crate::{engine::event::FileId, wire::Options};
 
     fn total(percent: u8, active: u32) -> TotalView {
         TotalView { files: 3, active, percent, ..TotalView::default() }
+    }
+
+    fn english() -> Labels {
+        Labels::new(&Options::default())
     }
 
     fn failing() -> Option<(String, String)> {
@@ -101,7 +112,7 @@ mod tests {
     fn a_whole_upload() {
         let mut announcer = Announcer::default();
         let mut say = |now, notices: &[Notice], percent, active| {
-            announcer.say(now, notices, &total(percent, active), failing).unwrap_or_default()
+            announcer.say(now, notices, &total(percent, active), &english(), failing).unwrap_or_default()
         };
         let added = Notice::Added { accepted: 3, rejected: 0 };
         assert_eq!(say(5000, &[added], 0, 3), "Uploading 3 files");
@@ -117,25 +128,25 @@ mod tests {
     fn a_burst_of_failures_is_one_sentence_and_a_sum() {
         let mut announcer = Announcer::default();
         let failed = [Notice::Failed(FileId(1))];
-        let said = announcer.say(5000, &failed, &total(0, 2), failing);
+        let said = announcer.say(5000, &failed, &total(0, 2), &english(), failing);
         assert_eq!(said.unwrap(), "a.txt: Too large.");
-        assert_eq!(announcer.say(5001, &failed, &total(0, 1), failing), None);
+        assert_eq!(announcer.say(5001, &failed, &total(0, 1), &english(), failing), None);
         let last = [Notice::Failed(FileId(1)), Notice::AllEnded { done: 0, failed: 3 }];
-        let said = announcer.say(5002, &last, &total(0, 0), failing);
+        let said = announcer.say(5002, &last, &total(0, 0), &english(), failing);
         assert_eq!(said.unwrap(), "3 files not stored. a.txt: Too large.");
     }
 
     #[test]
     fn uploads_found_without_their_files_are_one_sentence() {
         let notices = [Notice::Missing(FileId(1)), Notice::Missing(FileId(2))];
-        let said = Announcer::default().say(5000, &notices, &total(0, 2), failing);
-        assert_eq!(said.unwrap(), text::FOUND_WITHOUT_FILE);
+        let said = Announcer::default().say(5000, &notices, &total(0, 2), &english(), failing);
+        assert_eq!(said.unwrap(), "An unfinished upload was found again and needs its file");
     }
 
     #[test]
     fn refused_files_only() {
         let notices = [Notice::Added { accepted: 0, rejected: 1 }, Notice::AllEnded { done: 0, failed: 1 }];
-        let said = Announcer::default().say(5000, &notices, &TotalView::default(), failing);
+        let said = Announcer::default().say(5000, &notices, &TotalView::default(), &english(), failing);
         assert_eq!(said.unwrap(), "1 file not accepted. a.txt: Too large.");
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     wire::{Options, Receipt},
 };
 
-use super::{announcer::Announcer, file_row::Row, runtime, runtime::Runtime, text};
+use super::{announcer::Announcer, file_row::Row, labels::Labels, runtime, runtime::Runtime, text};
 
 /// Milliseconds that the last announcement stays after everything has ended. Then the region is empty again, so that
 /// nobody finds old news in it.
@@ -57,6 +57,7 @@ struct Shared {
     rows: ArcRwSignal<Vec<Row>>,
     summary: ArcRwSignal<Summary>,
     said: ArcRwSignal<String>,
+    labels: ArcRwSignal<Labels>,
     on_stored: Option<Callback<Receipt>>,
 }
 
@@ -76,7 +77,11 @@ struct Inbox {
 
 impl Controller {
     /// A controller with an empty list. `on_stored` hears of each stored file, once.
-    pub(crate) fn new(options: &Options, on_stored: Option<Callback<Receipt>>) -> Self {
+    pub(crate) fn new(
+        options: &Options,
+        labels: ArcRwSignal<Labels>,
+        on_stored: Option<Callback<Receipt>>,
+    ) -> Self {
         Self(Arc::new_cyclic(|shared: &Weak<Shared>| {
             let shared = shared.clone();
             let deliver = move |event| {
@@ -96,6 +101,7 @@ impl Controller {
                 rows: ArcRwSignal::default(),
                 summary: ArcRwSignal::default(),
                 said: ArcRwSignal::default(),
+                labels,
                 on_stored,
             }
         }))
@@ -128,6 +134,11 @@ impl Controller {
     /// What is announced.
     pub(crate) fn said(&self) -> ArcRwSignal<String> {
         self.0.said.clone()
+    }
+
+    /// The words of this widget.
+    pub(crate) fn labels(&self) -> ArcRwSignal<Labels> {
+        self.0.labels.clone()
     }
 
     /// The browser's side, for events that are handed on unopened.
@@ -183,7 +194,10 @@ impl Shared {
                         }
                     }
                     (Some(view), Err(place)) => {
-                        rows.insert(place, Row { id, view: ArcRwSignal::new(view) });
+                        rows.insert(
+                            place,
+                            Row { id, view: ArcRwSignal::new(view), labels: self.labels.clone() },
+                        );
                         list_changed = true;
                     }
                     (None, Ok(place)) => {
@@ -224,13 +238,14 @@ impl Shared {
                 counts_down |= matches!(view.state, RowState::Waiting { seconds: Some(_) });
             });
         }
+        let labels = self.labels.get_untracked();
         let failure = || {
             let failed = rows.iter().rev().find(|row| {
                 row.view.with_untracked(|view| matches!(view.state, RowState::Rejected | RowState::Failed))
             });
-            failed.map(|row| row.view.with_untracked(|view| (view.name.clone(), text::reason(view))))
+            failed.map(|row| row.view.with_untracked(|view| (view.name.clone(), text::reason(&labels, view))))
         };
-        if let Some(text) = core.announcer.say(now_ms, notices, &summary.total, failure) {
+        if let Some(text) = core.announcer.say(now_ms, notices, &summary.total, &labels, failure) {
             core.said_ms = now_ms;
             self.said.set(text);
         } else if summary.total.active == 0 && now_ms >= core.said_ms + SILENCE_MS {

@@ -5,7 +5,11 @@ use leptos::prelude::*;
 
 use crate::wire::Options;
 
-use super::{controller::Controller, text, truth};
+use super::{
+    controller::Controller,
+    labels::{Said, Word, says},
+    text, truth,
+};
 
 /// The zone, the checkbox and, for the form without script, the submit button.
 #[component]
@@ -18,7 +22,12 @@ pub(crate) fn DropZone(
     alive: RwSignal<bool>,
 ) -> impl IntoView {
     let over = RwSignal::new(false);
-    let headline = if options.multiple { text::DROP_HERE } else { text::DROP_ONE_HERE };
+    let labels = controller.labels();
+    let headline = if options.multiple { Word::DropHere } else { Word::DropOneHere };
+    let limits: Said = {
+        let (labels, limits) = (labels.clone(), options.limits.clone());
+        Box::new(move || labels.with(|labels| text::limits(labels, &limits)))
+    };
     let accept = (!options.accept.is_empty()).then(|| options.accept.clone());
     let dragged = {
         let controller = controller.clone();
@@ -50,7 +59,7 @@ pub(crate) fn DropZone(
         // Before the file: a server that reads the form as it comes must know of the wish before the bytes.
         <label class="pl-check">
             <input type="checkbox" name="digest" value="sha-256" data-pl-digest="" checked=options.digest/>
-            <span>{text::WANT_DIGEST}</span>
+            <span>{says(&labels, Word::WantDigest)}</span>
         </label>
         <div
             class="pl-drop"
@@ -66,7 +75,7 @@ pub(crate) fn DropZone(
                 <path d="M3 24h42"></path>
             </svg>
             <label class="pl-pick">
-                <span class="pl-headline">{headline}</span>
+                <span class="pl-headline">{says(&labels, headline)}</span>
                 <input
                     class="pl-input"
                     type="file"
@@ -77,9 +86,9 @@ pub(crate) fn DropZone(
                     on:change=picked
                 />
             </label>
-            <p class="pl-limits">{text::limits(&options.limits)}</p>
+            <p class="pl-limits">{limits}</p>
             <button class="pl-button pl-submit" type="submit" data-pl-submit="" hidden=move || alive.get()>
-                {text::UPLOAD}
+                {says(&labels, Word::Upload)}
             </button>
         </div>
     }

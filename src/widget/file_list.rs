@@ -8,6 +8,7 @@ use super::{
     controller::{Controller, Summary},
     file_row::{FileRow, Row},
     fresh::Fresh,
+    labels::{Labels, Said, Word, says},
     press,
     progress_bar::{Level, ProgressBar},
     text,
@@ -21,8 +22,9 @@ pub(crate) fn FileList(
 ) -> impl IntoView {
     let rows = controller.rows();
     let (each, empty) = (rows.clone(), rows);
+    let name = says(&controller.labels(), Word::Files);
     view! {
-        <ul class="pl-list" data-pl-list="" aria-label=text::FILES hidden=move || empty.with(Vec::is_empty)>
+        <ul class="pl-list" data-pl-list="" aria-label=name hidden=move || empty.with(Vec::is_empty)>
             <For
                 each=move || each.get()
                 key=|row| row.id.0
@@ -41,9 +43,17 @@ pub(crate) fn TotalLine(
     /// Whose files.
     controller: Controller,
 ) -> impl IntoView {
-    let summary = controller.summary();
+    let (summary, labels) = (controller.summary(), controller.labels());
     let text = |read: fn(&Summary) -> Option<String>| part(&summary, read);
     let flag = |read: fn(&Summary) -> bool| part(&summary, read);
+    let sum: Said = {
+        let (summary, labels) = (summary.clone(), labels.clone());
+        Box::new(move || labels.with(|labels| summary.with(|summary| text::total(labels, &summary.total))))
+    };
+    let level = {
+        let (summary, labels) = (summary.clone(), labels.clone());
+        move || labels.with(|labels| summary.with(|summary| level(labels, summary)))
+    };
     let all = |event: fn(Scope) -> Event| {
         let controller = controller.clone();
         press(move || controller.wish(event(Scope::All)))
@@ -58,7 +68,7 @@ pub(crate) fn TotalLine(
             data-failed=text(|summary| Some(summary.total.failed.to_string()))
             hidden=flag(|summary| summary.listed == 0)
         >
-            <p class="pl-sum"><bdi>{part(&summary, |summary| text::total(&summary.total))}</bdi></p>
+            <p class="pl-sum"><bdi>{sum}</bdi></p>
             <div class="pl-actions">
                 <button
                     type="button"
@@ -67,7 +77,7 @@ pub(crate) fn TotalLine(
                     hidden=flag(|summary| !summary.can_retry)
                     on:click=all(Event::Retry)
                 >
-                    {text::RETRY_ALL}
+                    {says(&labels, Word::RetryAll)}
                 </button>
                 <button
                     type="button"
@@ -76,7 +86,7 @@ pub(crate) fn TotalLine(
                     hidden=flag(|summary| !summary.can_pause)
                     on:click=all(Event::Pause)
                 >
-                    {text::PAUSE_ALL}
+                    {says(&labels, Word::PauseAll)}
                 </button>
                 <button
                     type="button"
@@ -85,7 +95,7 @@ pub(crate) fn TotalLine(
                     hidden=flag(|summary| !summary.can_resume)
                     on:click=all(Event::Resume)
                 >
-                    {text::RESUME_ALL}
+                    {says(&labels, Word::ResumeAll)}
                 </button>
                 <button
                     type="button"
@@ -94,7 +104,7 @@ pub(crate) fn TotalLine(
                     hidden=flag(|summary| !summary.can_cancel)
                     on:click=all(Event::Cancel)
                 >
-                    {text::CANCEL_ALL}
+                    {says(&labels, Word::CancelAll)}
                 </button>
                 <button
                     type="button"
@@ -103,10 +113,10 @@ pub(crate) fn TotalLine(
                     hidden=flag(|summary| !summary.can_clear)
                     on:click=all(Event::Remove)
                 >
-                    {text::CLEAR}
+                    {says(&labels, Word::Clear)}
                 </button>
             </div>
-            <ProgressBar name=text::ALL_FILES.to_owned() level=part(&summary, level)/>
+            <ProgressBar name=says(&labels, Word::AllFiles) level/>
         </div>
     }
 }
@@ -119,7 +129,7 @@ fn part<T: 'static>(
     move || summary.with(read)
 }
 
-fn level(summary: &Summary) -> Level {
+fn level(labels: &Labels, summary: &Summary) -> Level {
     let total = &summary.total;
     // Whole numbers throughout; dividing first keeps a hundred times a size within 64 bits.
     let sent = total.sent.min(total.size) / (total.size / 100).max(1);
@@ -127,6 +137,6 @@ fn level(summary: &Summary) -> Level {
         percent: total.percent,
         sent_percent: (sent.min(100) as u8).max(total.percent),
         known: true,
-        spoken: text::total(total),
+        spoken: text::total(labels, total),
     }
 }

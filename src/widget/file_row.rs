@@ -10,6 +10,7 @@ use crate::engine::{
 
 use super::{
     controller::Controller,
+    labels::{Labels, Said, Word, says},
     press,
     progress_bar::{Level, ProgressBar},
     text,
@@ -22,6 +23,8 @@ pub(crate) struct Row {
     pub(crate) id: FileId,
     /// What is shown of it.
     pub(crate) view: ArcRwSignal<RowView>,
+    /// The words it is shown in.
+    pub(crate) labels: ArcRwSignal<Labels>,
 }
 
 impl Row {
@@ -30,6 +33,20 @@ impl Row {
     fn part<T: 'static>(&self, read: fn(&RowView) -> T) -> impl Fn() -> T + Clone + Send + Sync + use<T> {
         let view = self.view.clone();
         move || view.with(read)
+    }
+
+    /// The same for texts.
+    fn says(&self, read: fn(&Labels, &RowView) -> String) -> Said {
+        Box::new(self.worded(read))
+    }
+
+    /// The same for whatever holds a text.
+    fn worded<T: 'static>(
+        &self,
+        read: fn(&Labels, &RowView) -> T,
+    ) -> impl Fn() -> T + Clone + Send + Sync + use<T> {
+        let (view, labels) = (self.view.clone(), self.labels.clone());
+        move || labels.with(|labels| view.with(|view| read(labels, view)))
     }
 }
 
@@ -42,7 +59,7 @@ pub(crate) fn FileRow(
     controller: Controller,
 ) -> impl IntoView {
     let text = |read: fn(&RowView) -> Option<String>| row.part(read);
-    let words = |read: fn(&RowView) -> String| row.part(read);
+    let words = |read: fn(&Labels, &RowView) -> String| row.says(read);
     let flag = |read: fn(&RowView) -> bool| row.part(read);
     let (id, name, path) = row.view.with_untracked(|view| {
         let path = if view.path.is_empty() { view.name.clone() } else { view.path.clone() };
@@ -70,7 +87,7 @@ pub(crate) fn FileRow(
         <li
             class="pl-row"
             data-pl-row=""
-            data-name=name.clone()
+            data-name=name
             data-size=text(|row| Some(row.size.to_string()))
             data-state=text(|row| Some(row.state.as_str().to_owned()))
             data-sent=text(|row| Some(row.sent.to_string()))
@@ -86,13 +103,13 @@ pub(crate) fn FileRow(
                 <span class="pl-name" title=path><bdi>{name.clone()}</bdi></span>
                 // A folder that was refused has no size.
                 <bdi class="pl-size" hidden=flag(|row| row.size == 0 && row.state == RowState::Rejected)>
-                    {words(|row| text::size(row.size))}
+                    {words(|labels, row| text::size(labels, row.size))}
                 </bdi>
                 <bdi class="pl-percent" aria-hidden="true" hidden=flag(|row| !shows_percent(row))>
-                    {words(|row| text::percent(row.percent))}
+                    {words(|labels, row| text::percent(labels, row.percent))}
                 </bdi>
             </div>
-            <ProgressBar name=name.clone() level=row.part(level)/>
+            <ProgressBar name=words(|_, row| row.name.clone()) level=row.worded(level)/>
             <div class="pl-row-foot">
                 <div class="pl-words">
                     <p class="pl-status" data-pl-status="">
@@ -105,7 +122,7 @@ pub(crate) fn FileRow(
                         {words(text::hint)}
                     </p>
                     <details class="pl-source">
-                        <summary>{text::DETAILS}</summary>
+                        <summary>{says(&row.labels, Word::Details)}</summary>
                         <p data-pl-source="">{words(text::source)}</p>
                     </details>
                 </div>
@@ -114,32 +131,32 @@ pub(crate) fn FileRow(
                         type="button"
                         class="pl-button"
                         data-pl-action="retry"
-                        aria-label=text::of(text::RETRY, &name)
+                        aria-label=words(|labels, row| text::of(labels, Word::Retry, &row.name))
                         hidden=flag(|row| !row.can_retry)
                         on:click=retry
                     >
-                        {text::RETRY}
+                        {says(&row.labels, Word::Retry)}
                     </button>
                     // One button that holds and lets go on, for the same reason as the one below.
                     <button
                         type="button"
                         class="pl-button"
                         data-pl-action=text(|row| Some(hold_action(row).to_owned()))
-                        aria-label=text(|row| Some(text::of(hold_word(row), &row.name)))
+                        aria-label=words(|labels, row| text::of(labels, hold_word(row), &row.name))
                         hidden=flag(|row| !row.can_pause && !row.can_resume)
                         on:click=hold
                     >
-                        {words(|row| hold_word(row).to_owned())}
+                        {words(|labels, row| labels.text(hold_word(row)))}
                     </button>
                     // One button that first stops and then removes: it never goes away under the finger or the focus.
                     <button
                         type="button"
                         class="pl-button"
                         data-pl-action=text(|row| Some(stop_action(row).to_owned()))
-                        aria-label=text(|row| Some(text::of(stop_word(row), &row.name)))
+                        aria-label=words(|labels, row| text::of(labels, stop_word(row), &row.name))
                         on:click=stop
                     >
-                        {words(|row| stop_word(row).to_owned())}
+                        {words(|labels, row| labels.text(stop_word(row)))}
                     </button>
                 </div>
             </div>
@@ -147,12 +164,12 @@ pub(crate) fn FileRow(
     }
 }
 
-fn level(row: &RowView) -> Level {
+fn level(labels: &Labels, row: &RowView) -> Level {
     Level {
         percent: row.percent,
         sent_percent: row.sent_percent,
         known: row.state != RowState::Processing,
-        spoken: text::spoken(row),
+        spoken: text::spoken(labels, row),
     }
 }
 
@@ -167,16 +184,16 @@ fn hold_action(row: &RowView) -> &'static str {
     if row.can_resume { "resume" } else { "pause" }
 }
 
-fn hold_word(row: &RowView) -> &'static str {
-    if row.can_resume { text::resume(row) } else { text::PAUSE }
+fn hold_word(row: &RowView) -> Word {
+    if row.can_resume { text::resume(row) } else { Word::Pause }
 }
 
 fn stop_action(row: &RowView) -> &'static str {
     if row.state.has_ended() { "remove" } else { "cancel" }
 }
 
-fn stop_word(row: &RowView) -> &'static str {
-    if row.state.has_ended() { text::REMOVE } else { text::CANCEL }
+fn stop_word(row: &RowView) -> Word {
+    if row.state.has_ended() { Word::Remove } else { Word::Cancel }
 }
 
 fn hint_word(hint: Hint) -> String {

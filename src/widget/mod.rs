@@ -18,6 +18,7 @@ mod drop_zone;
 mod file_list;
 mod file_row;
 mod fresh;
+pub(crate) mod labels;
 mod progress_bar;
 mod runtime;
 mod stored;
@@ -30,6 +31,7 @@ use crate::wire::{Options, Receipt};
 use controller::Controller;
 use drop_zone::DropZone;
 use file_list::{FileList, TotalLine};
+use labels::Labels;
 
 pub use stored::StoredUploads;
 
@@ -53,7 +55,7 @@ pub fn UploadWidget(
     #[prop(optional, into)]
     on_stored: Option<Callback<Receipt>>,
 ) -> impl IntoView {
-    let controller = Controller::new(&options, on_stored);
+    let controller = Controller::new(&options, Labels::here(&options), on_stored);
     let form = NodeRef::<leptos::html::Form>::new();
     let alive = RwSignal::new(false);
     let attached = controller.clone();
@@ -95,6 +97,7 @@ pub fn UploadWidget(
 pub fn UploadIsland() -> impl IntoView {
     let (options, uploads) = runtime::setup().unwrap_or_default();
     let written = runtime::write_setup(&options, &uploads);
+    provide_context(Labels::here(&options));
     let uploads = RwSignal::new(uploads);
     let on_stored = Callback::new(move |receipt: Receipt| {
         uploads.update(|list| {

@@ -3,6 +3,8 @@
 
 use leptos::prelude::*;
 
+use super::labels::Said;
+
 /// What a bar shows at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Level {
@@ -20,7 +22,7 @@ pub(crate) struct Level {
 #[component]
 pub(crate) fn ProgressBar(
     /// Name for a screen reader.
-    name: String,
+    name: Said,
     /// What to show.
     level: impl Fn() -> Level + Clone + Send + Sync + 'static,
 ) -> impl IntoView {

@@ -3,9 +3,13 @@
 
 use leptos::prelude::*;
 
-use crate::wire::{Receipt, UploadId};
+use crate::wire::{Options, Receipt, UploadId};
 
-use super::{runtime::Questions, text};
+use super::{
+    labels::{Labels, Said, Word, says},
+    runtime::Questions,
+    text,
+};
 
 /// Where the deleting form is sent.
 const DELETE_ACTION: &str = "/api/delete_upload";
@@ -16,6 +20,7 @@ pub fn StoredUploads(
     /// The stored files, newest first.
     uploads: RwSignal<Vec<Receipt>>,
 ) -> impl IntoView {
+    let labels = Labels::here(&Options::default());
     let questions = StoredValue::new(Questions::new());
     let refused = RwSignal::new(None::<UploadId>);
     // Hydration must find what the server wrote, which is in UTC; the reader's own time comes right after.
@@ -24,14 +29,14 @@ pub fn StoredUploads(
 
     view! {
         <section class="pl-uploads" data-pl-uploads="" aria-labelledby="pl-uploads-title">
-            <h2 class="pl-uploads-title" id="pl-uploads-title" tabindex="-1">{text::STORED}</h2>
-            <p class="pl-none" hidden=move || uploads.with(|list| !list.is_empty())>{text::NONE_STORED}</p>
+            <h2 class="pl-uploads-title" id="pl-uploads-title" tabindex="-1">{says(&labels, Word::YourFiles)}</h2>
+            <p class="pl-none" hidden=move || uploads.with(|list| !list.is_empty())>{says(&labels, Word::NoFiles)}</p>
             <ul class="pl-shelf" hidden=move || uploads.with(Vec::is_empty)>
                 <For
                     each=move || uploads.get()
                     key=|receipt| receipt.id.clone()
                     children=move |receipt: Receipt| view! {
-                        <StoredUpload receipt uploads refused offset_min questions/>
+                        <StoredUpload receipt uploads refused offset_min questions labels=labels.clone()/>
                     }
                 />
             </ul>
@@ -46,6 +51,7 @@ fn StoredUpload(
     refused: RwSignal<Option<UploadId>>,
     offset_min: RwSignal<Option<i32>>,
     questions: StoredValue<Questions>,
+    labels: ArcRwSignal<Labels>,
 ) -> impl IntoView {
     let Receipt { id, name, size, media_type, sha256, stored_ms, url } = receipt;
     let (asked, mine) = (id.clone(), id.clone());
@@ -68,6 +74,17 @@ fn StoredUpload(
             });
         });
     };
+    let words = |read: fn(&Labels, &str) -> String, name: String| -> Said {
+        let labels = labels.clone();
+        Box::new(move || labels.with(|labels| read(labels, &name)))
+    };
+    let facts: (Said, Said) = {
+        let (labels, times) = (labels.clone(), labels.clone());
+        (
+            Box::new(move || labels.with(|labels| text::size(labels, size))),
+            Box::new(move || times.with(|labels| text::moment(labels, stored_ms, offset_min.get()))),
+        )
+    };
     let digest = sha256.clone().map(|sha256| {
         view! { <p class="pl-digest"><span>"SHA-256 "</span><code>{sha256}</code></p> }
     });
@@ -77,7 +94,7 @@ fn StoredUpload(
             class="pl-stored"
             data-pl-upload=""
             data-id=id.to_string()
-            data-name=name.clone()
+            data-name=name
             data-size=size.to_string()
             data-sha256=sha256
         >
@@ -88,28 +105,28 @@ fn StoredUpload(
                     href=url
                     download=name.clone()
                     rel="external"
-                    title=text::of(text::DOWNLOAD, &name)
+                    title=words(|labels, name| text::of(labels, Word::Download, name), name.clone())
                 >
                     <bdi>{name.clone()}</bdi>
                 </a>
                 <p class="pl-facts">
-                    <bdi>{text::size(size)}</bdi>
+                    <bdi>{facts.0}</bdi>
                     " \u{b7} "
                     <bdi>{media_type}</bdi>
                     " \u{b7} "
                     <time datetime=text::rfc3339(stored_ms)>
-                        <bdi>{move || text::moment(stored_ms, offset_min.get())}</bdi>
+                        <bdi>{facts.1}</bdi>
                     </time>
                 </p>
                 {digest}
                 <p class="pl-reason" hidden=move || refused.get().as_ref() != Some(&mine)>
-                    {text::NOT_DELETED}
+                    {says(&labels, Word::NotDeleted)}
                 </p>
             </div>
             <form method="post" action=DELETE_ACTION on:submit=delete>
                 <input type="hidden" name="id" value=id.to_string()/>
-                <button class="pl-button" type="submit" data-pl-delete="" aria-label=text::of(text::DELETE, &name)>
-                    {text::DELETE}
+                <button class="pl-button" type="submit" data-pl-delete="" aria-label=words(|labels, name| text::of(labels, Word::Delete, name), name.clone())>
+                    {says(&labels, Word::Delete)}
                 </button>
             </form>
         </li>

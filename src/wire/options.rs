@@ -70,6 +70,8 @@ pub struct Options {
     pub digest: bool,
     /// What the server allows.
     pub limits: Limits,
+    /// Texts in place of the widget's own, each with its key.
+    pub labels: Vec<(String, String)>,
 }
 
 impl Options {
@@ -99,6 +101,7 @@ impl Default for Options {
             progress: "/api/upload_progress".to_owned(),
             digest: false,
             limits: Limits::default(),
+            labels: Vec::new(),
         }
     }
 }
