@@ -1,0 +1,202 @@
+// Takes out of a WebAssembly module what no page can use, and shortens the names it shares with its script. What is
+// dropped by name becomes unreachable here; wasm-opt then removes what only that had needed.
+// Must never know which module it works on, nor where it lies.
+//
+// Format: https://webassembly.github.io/spec/core/binary/ (sections, and the name section of the appendix).
+
+const IMPORT = 2, EXPORT = 7, CODE = 10, DATA = 11;
+
+/** A reader of one range of bytes. */
+class Reader {
+  constructor(bytes, at = 0, end = bytes.length) {
+    Object.assign(this, { bytes, at, end });
+  }
+  byte() {
+    return this.bytes[this.at++];
+  }
+  /** LEB128, unsigned. All numbers of a module are below 2^32. */
+  number() {
+    let value = 0, shift = 1;
+    for (;;) {
+      const byte = this.byte();
+      value += (byte & 127) * shift;
+      if (byte < 128) return value;
+      shift *= 128;
+    }
+  }
+  take(length) {
+    this.at += length;
+    return this.bytes.subarray(this.at - length, this.at);
+  }
+  text() {
+    return Buffer.from(this.take(this.number())).toString();
+  }
+  limits() {
+    const flags = this.number();
+    this.number();
+    if (flags & 1) this.number();
+  }
+}
+
+function number(value) {
+  const out = [];
+  do {
+    out.push((value & 127) | (value > 127 ? 128 : 0));
+    value = Math.floor(value / 128);
+  } while (value > 0);
+  return Buffer.from(out);
+}
+
+const vector = (items) => Buffer.concat([number(items.length), ...items]);
+const text = (string) => Buffer.concat([number(Buffer.byteLength(string)), Buffer.from(string)]);
+
+/** The sections: `{ id, body }`, in order. */
+function split(module) {
+  const reader = new Reader(module, 8);
+  const sections = [];
+  while (reader.at < reader.end) sections.push({ id: reader.byte(), body: Buffer.from(reader.take(reader.number())) });
+  return sections;
+}
+
+function join(module, sections) {
+  const parts = sections.flatMap(({ id, body }) => [Buffer.from([id]), number(body.length), body]);
+  return Buffer.concat([module.subarray(0, 8), ...parts]);
+}
+
+function imports(sections) {
+  const section = sections.find(({ id }) => id === IMPORT);
+  const reader = new Reader(section.body);
+  return Array.from({ length: reader.number() }, () => {
+    const module = reader.text(), name = reader.text(), from = reader.at, kind = reader.byte();
+    if (kind === 0) reader.number();
+    else if (kind === 1) reader.byte(), reader.limits();
+    else if (kind === 2) reader.limits();
+    else reader.take(2);
+    return { module, name, kind, type: reader.bytes.subarray(from, reader.at) };
+  });
+}
+
+function exports(sections) {
+  const reader = new Reader(sections.find(({ id }) => id === EXPORT).body);
+  return Array.from({ length: reader.number() }, () => {
+    const name = reader.text(), from = reader.at;
+    reader.byte();
+    reader.number();
+    return { name, what: reader.bytes.subarray(from, reader.at) };
+  });
+}
+
+/** Names of the functions by their index. */
+function names(sections) {
+  const found = new Map();
+  for (const { id, body } of sections) {
+    const reader = new Reader(body);
+    if (id !== 0 || reader.text() !== 'name') continue;
+    while (reader.at < reader.end) {
+      const kind = reader.byte(), length = reader.number(), end = reader.at + length;
+      if (kind === 1) {
+        for (let left = reader.number(); left > 0; left -= 1) found.set(reader.number(), reader.text());
+      }
+      reader.at = end;
+    }
+  }
+  return found;
+}
+
+/**
+ * Keeps only the exports that `keep` names.
+ */
+export function keepExports(module, keep) {
+  const sections = split(module);
+  const kept = exports(sections).filter(({ name }) => keep(name));
+  sections.find(({ id }) => id === EXPORT).body = vector(kept.map(({ name, what }) => Buffer.concat([text(name), what])));
+  return join(module, sections);
+}
+
+/**
+ * Replaces the functions whose names match: those in `traps` by a trap, those in `empty` by an answer of zero.
+ * Returns the module and how many functions of each kind were found.
+ */
+export function replace(module, { traps, empty }) {
+  const sections = split(module);
+  const named = names(sections);
+  const first = imports(sections).filter(({ kind }) => kind === 0).length;
+  const code = sections.find(({ id }) => id === CODE);
+  const reader = new Reader(code.body);
+  const found = { traps: 0, empty: 0 };
+  const bodies = Array.from({ length: reader.number() }, (_, index) => {
+    const body = reader.take(reader.number());
+    const name = named.get(first + index) ?? '';
+    // No locals; then `unreachable`, or `i32.const 0`; then the end.
+    if (traps.test(name)) return (found.traps += 1), Buffer.from([3, 0, 0x00, 0x0b]);
+    if (empty.test(name)) return (found.empty += 1), Buffer.from([4, 0, 0x41, 0, 0x0b]);
+    return Buffer.concat([number(body.length), body]);
+  });
+  code.body = vector(bodies);
+  return { module: join(module, sections), found };
+}
+
+/**
+ * Blanks the places in the source (`core::panic::Location`: a file's name, a line, a column) that panics would tell.
+ * Returns the module and how many there were.
+ */
+export function blankLocations(module) {
+  const sections = split(module);
+  const data = sections.find(({ id }) => id === DATA);
+  const reader = new Reader(data.body);
+  // Segments at fixed addresses; where each lies in memory and here.
+  const segments = Array.from({ length: reader.number() }, () => {
+    if (reader.number() !== 0 || reader.byte() !== 0x41) throw new Error('a data segment without a fixed address');
+    const start = reader.number();
+    reader.byte();
+    const length = reader.number();
+    return { start, bytes: reader.take(length) };
+  });
+  const at = (address, length) => {
+    const segment = segments.find(({ start, bytes }) => start <= address && address + length <= start + bytes.length);
+    return segment?.bytes.subarray(address - segment.start, address - segment.start + length);
+  };
+  const files = new Set();
+  let found = 0;
+  for (const { start, bytes } of segments) {
+    for (let place = (4 - (start % 4)) % 4; place + 16 <= bytes.length; place += 4) {
+      const [address, length, line, column] = [0, 4, 8, 12].map((offset) => bytes.readUInt32LE(place + offset));
+      if (length < 4 || length > 4096 || line < 1 || line > 1e6 || column < 1 || column > 1e4) continue;
+      const name = at(address, length);
+      if (!name?.toString('latin1').endsWith('.rs')) continue;
+      files.add(name);
+      bytes.fill(0, place, place + 16);
+      found += 1;
+    }
+  }
+  for (const name of files) name.fill(0);
+  return { module: join(module, sections), found };
+}
+
+/** A short name for each place in a list: a, b, … z, A, … Z, aa, … */
+function short(index) {
+  const letters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ';
+  const rest = Math.floor(index / letters.length);
+  return (rest > 0 ? short(rest - 1) : '') + letters[index % letters.length];
+}
+
+/**
+ * Gives the imports from `from`, and all exports, short names. Returns the module, and the new names by the old ones.
+ */
+export function shorten(module, from, to) {
+  const sections = split(module);
+  const inward = imports(sections), outward = exports(sections);
+  const renamed = (items) => new Map(items.map(({ name }, index) => [name, short(index)]));
+  const imported = renamed(inward.filter((item) => item.module === from)), exported = renamed(outward);
+  sections.find(({ id }) => id === IMPORT).body = vector(inward.map(({ module: other, name, type }) =>
+    Buffer.concat(other === from ? [text(to), text(imported.get(name)), type] : [text(other), text(name), type])));
+  sections.find(({ id }) => id === EXPORT).body =
+    vector(outward.map(({ name, what }) => Buffer.concat([text(exported.get(name)), what])));
+  return { module: join(module, sections), imported, exported };
+}
+
+/** The size of each section, by its name. */
+export function sectionSizes(module) {
+  const known = ['custom', 'types', 'imports', 'functions', 'tables', 'memory', 'globals', 'exports', 'start', 'elements', 'code', 'data'];
+  return split(module).map(({ id, body }) => ({ name: known[id] ?? `section ${id}`, body }));
+}
