@@ -11,6 +11,7 @@ pub mod listen;
 pub mod multipart;
 pub mod outbox;
 pub mod owner;
+mod pen;
 #[cfg(test)]
 mod power_loss;
 pub mod progress;

@@ -6,8 +6,8 @@
 //!                                                       stage · write · settle ┆ seal
 //! ```
 //!
-//! A writer task per file writes one batch while the next is filled. It makes its file durable as soon as the file
-//! ends, and shows it only after the whole body has ended cleanly: what fails before that moment has never been
+//! A writer task per file writes one batch while the next is filled, and forces what it wrote to the medium on the way
+//! ([`super::pen`]). It makes its file durable as soon as the file ends, and shows it only after the whole body has ended cleanly: what fails before that moment has never been
 //! seen. Chunks go from the network to the disk as they came, without being copied (promise 7: one batch being
 //! filled, one waiting, one being written, and a bound over all uploads together).
 
@@ -35,8 +35,9 @@ use super::{
     body::{BodyLimits, BodyReader, in_words},
     multipart::{Boundary, Event, MultipartError, Parser, ParserLimits, PartHead, UNNAMED},
     owner::random_bits,
+    pen::Pen,
     progress::Counter,
-    store::{AnyStore, Sealed, StageOptions, Staging, Store},
+    store::{AnyStaging, AnyStore, Sealed, StageOptions, Staging, Store},
 };
 use crate::wire::{ErrorCode, UploadId};
 
@@ -761,29 +762,36 @@ impl Writer {
     }
 
     /// Stages, writes and settles the file. On failure nothing is staged.
-    async fn land(&mut self, admission: &mut Admission) -> Result<<AnyStore as Store>::Staging, Refusal> {
+    async fn land(&mut self, admission: &mut Admission) -> Result<AnyStaging, Refusal> {
         self.check_space(self.needed).await?;
-        let mut staging = self.store.stage(&self.id, self.options).await?;
-        match self.fill(&mut staging, admission).await {
-            Ok(()) => Ok(staging),
-            Err(refusal) => {
-                staging.discard().await;
+        let mut pen = Pen::new(self.store.stage(&self.id, self.options).await?);
+        let filled = self.fill(&mut pen, admission).await;
+        match (filled, pen.put_down().await) {
+            (Ok(()), Some(staging)) => Ok(staging),
+            (Err(refusal), staging) => {
+                if let Some(staging) = staging {
+                    staging.discard().await;
+                }
                 Err(refusal)
             }
+            (Ok(()), None) => Err(abandoned()),
         }
     }
 
-    async fn fill(
-        &mut self,
-        staging: &mut <AnyStore as Store>::Staging,
-        admission: &mut Admission,
-    ) -> Result<(), Refusal> {
+    async fn fill(&mut self, pen: &mut Pen, admission: &mut Admission) -> Result<(), Refusal> {
         let mut unchecked = 0;
         loop {
+            if pen.is_due() {
+                pen.save(async |_| Ok(()));
+            }
             let order = tokio::select! {
                 biased;
                 refused = admission.refused() => return Err(refused),
-                order = self.orders.recv() => order,
+                step = pen.next() => {
+                    step?;
+                    continue;
+                }
+                order = self.orders.recv(), if pen.is_free() => order,
             };
             match order {
                 Some(Order::Write(batch)) => {
@@ -792,12 +800,10 @@ impl Writer {
                         unchecked = 0;
                         self.check_space(batch.bytes as u64).await?;
                     }
-                    let Batch { chunks, room, .. } = batch;
-                    staging.write(chunks).await?;
-                    drop(room);
+                    pen.write(batch);
                 }
                 Some(Order::End) => {
-                    staging.settle().await?;
+                    pen.settle().await?;
                     return Ok(());
                 }
                 None => return Err(abandoned()),

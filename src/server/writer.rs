@@ -2,8 +2,7 @@
 //! nor what becomes of an upload that is whole.
 //!
 //! ```text
-//! body ─► chunk ─► batch ─► write ─► fdatasync ─► {offset, CRC, epoch} in the catalog ─► durable
-//!                    └ fills while the one before is written; both go on beside a checkpoint
+//! body ─► chunk ─► batch ─► pen ─► {offset, CRC, epoch} in the catalog ─► durable
 //! ```
 //!
 //! Whatever ends the request (a cut, a stall, a newcomer, the end of the server), what has arrived is written and
@@ -32,19 +31,14 @@ use super::{
     Refusal, Server,
     body::{BodyLimits, BodyReader, in_words},
     catalog::{Catalog, Pieces, Progressed},
+    pen::{CHECKPOINT_BYTES, Fault, Pen, Running, Step, or_never},
     progress::Counter,
     protocol::digest::{ChunkDigest, Verifier},
     receive::{BATCH_AGE, BATCH_BYTES, BATCH_CHUNKS, Batch, SPACE_CHECK_BYTES},
     state::{OpenUpload, now_ms},
-    store::{AnyStaging, StageOptions, Staging, Store, StoreError},
+    store::{AnyStaging, StageOptions, Store, StoreError},
 };
 use crate::wire::{ErrorCode, UploadId};
-
-/// A checkpoint is taken after this many bytes,
-const CHECKPOINT_BYTES: u64 = 8 << 20;
-
-/// or when the first byte since the last one is this old.
-const CHECKPOINT_AGE: Duration = Duration::from_secs(1);
 
 /// The rate of a body is looked at over this time.
 const RATE_WINDOW: Duration = Duration::from_secs(30);
@@ -272,7 +266,7 @@ pub(super) async fn write(
         Err(error) => return refused(error.into()),
     };
     turn.begin(pieces.durable);
-    Pen {
+    Writer {
         server,
         turn,
         pieces,
@@ -281,16 +275,11 @@ pub(super) async fn write(
         share,
         granted: if plan.length.is_some() { u64::MAX } else { pieces.durable },
         len: pieces.durable,
-        asked_for: pieces.durable,
-        durable: pieces.durable,
-        staging: Some(staging),
-        writing: None,
-        saving: None,
+        pen: Pen::new(staging),
         batch: Batch::default(),
         flush: false,
         waiting: None,
         batch_age: Box::pin(tokio::time::sleep(Duration::ZERO)),
-        checkpoint_age: Box::pin(tokio::time::sleep(Duration::ZERO)),
         unchecked_space: 0,
     }
     .run(reader)
@@ -331,20 +320,6 @@ fn body_limits(server: &Server) -> BodyLimits {
     }
 }
 
-type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Why writing had to stop.
-enum Fault {
-    /// A write failed. What was durable before still is.
-    Write(StoreError),
-    /// A sync failed. That is final.
-    Sync(StoreError),
-    /// The catalog did not take the checkpoint.
-    Books(Refusal),
-    /// It knows of another writer, or of an end of the upload.
-    Superseded,
-}
-
 /// How the body came to its end.
 enum Ending {
     Clean,
@@ -355,7 +330,7 @@ enum Ending {
     Fault(Fault),
 }
 
-struct Pen<'a> {
+struct Writer<'a> {
     server: &'a Server,
     turn: &'a Turn,
     pieces: &'a Pieces,
@@ -366,14 +341,8 @@ struct Pen<'a> {
     granted: u64,
     /// Bytes of the upload taken so far.
     len: u64,
-    /// Up to where the last checkpoint was asked for.
-    asked_for: u64,
-    durable: u64,
-    /// Away while it writes.
-    staging: Option<AnyStaging>,
-    writing: Option<Running<(AnyStaging, Result<(), StoreError>)>>,
-    saving: Option<Running<Result<u64, Fault>>>,
-    /// Chunks that are not given to the staging yet.
+    pen: Pen,
+    /// Chunks that the pen has not been given yet.
     batch: Batch,
     /// The batch is to be written as it is.
     flush: bool,
@@ -381,13 +350,11 @@ struct Pen<'a> {
     waiting: Option<Running<(Bytes, Option<OwnedSemaphorePermit>)>>,
     /// When the batch is old. Means something only while it is not empty.
     batch_age: Pin<Box<Sleep>>,
-    /// When a checkpoint is due. Means something only while something was written since the last.
-    checkpoint_age: Pin<Box<Sleep>>,
     /// Bytes since the space left was looked at.
     unchecked_space: u64,
 }
 
-impl Pen<'_> {
+impl Writer<'_> {
     async fn run(mut self, mut reader: BodyReader<'_>) -> Written {
         let mut checking = self.plan.chunk_digest.verifier();
         let ending = self.pump(&mut reader, &mut checking).await;
@@ -419,7 +386,7 @@ impl Pen<'_> {
                 }
             },
         };
-        Written { durable: self.durable, then }
+        Written { durable: self.pen.durable(), then }
     }
 
     /// Nothing of the request is told before all of it has come.
@@ -437,23 +404,11 @@ impl Pen<'_> {
             let may_read = self.waiting.is_none() && !self.flush;
             tokio::select! {
                 biased;
-                (staging, written) = or_never(&mut self.writing) => {
-                    self.writing = None;
-                    self.staging = Some(staging);
-                    if let Err(error) = written {
-                        return Ending::Fault(Fault::Write(error));
-                    }
-                }
-                saved = or_never(&mut self.saving) => {
-                    self.saving = None;
-                    match saved {
-                        Ok(durable) => {
-                            self.durable = durable;
-                            self.is_counted().await;
-                        }
-                        Err(fault) => return Ending::Fault(fault),
-                    }
-                }
+                step = self.pen.next() => match step {
+                    Ok(Step::Written | Step::Aged) => {}
+                    Ok(Step::Saved) => self.is_counted().await,
+                    Err(fault) => return Ending::Fault(fault),
+                },
                 () = &mut asked => return Ending::Cut(superseded()),
                 () = &mut stopping => return Ending::Cut(stopped()),
                 (chunk, room) = or_never(&mut self.waiting) => {
@@ -505,7 +460,6 @@ impl Pen<'_> {
                     }
                 }
                 () = self.batch_age.as_mut(), if !self.batch.chunks.is_empty() && !self.flush => self.flush = true,
-                () = self.checkpoint_age.as_mut(), if self.checkpoint_waits_for_its_time() => {}
             }
         }
     }
@@ -520,7 +474,7 @@ impl Pen<'_> {
 
     /// Sets aside what the catalog does not count yet, and some more, so as not to ask for every chunk.
     async fn grant(&mut self) -> Result<(), Refusal> {
-        let uncounted = self.len - self.durable;
+        let uncounted = self.len - self.pen.durable();
         let step = uncounted.saturating_add(CHECKPOINT_BYTES);
         if self.share.reserve(step).await.is_ok() {
             self.granted = self.len.saturating_add(CHECKPOINT_BYTES);
@@ -537,71 +491,40 @@ impl Pen<'_> {
         self.flush |= self.batch.bytes >= BATCH_BYTES || self.batch.chunks.len() >= BATCH_CHUNKS;
     }
 
-    fn unsaved(&self) -> u64 {
-        self.staging.as_ref().map_or(0, |staging| staging.len() - self.asked_for)
-    }
-
-    /// Something is written and not saved, and nothing but its age decides when it will be.
-    fn checkpoint_waits_for_its_time(&self) -> bool {
-        self.unsaved() > 0 && self.saving.is_none() && self.may_save() && !self.checkpoint_age.is_elapsed()
-    }
-
     /// Not at the very end: whether the body has more bytes than it should is not known there.
     fn may_save(&self) -> bool {
-        let len = self.staging.as_ref().map(Staging::len);
-        !self.whole_or_nothing() && len.is_some() && len != self.plan.length
+        !self.whole_or_nothing() && self.pen.len() != self.plan.length
     }
 
     /// Starts the checkpoint and the write that are due and can begin.
     fn start(&mut self) {
-        let unsaved = self.unsaved();
-        let is_due = unsaved >= CHECKPOINT_BYTES || (unsaved > 0 && self.checkpoint_age.is_elapsed());
-        if is_due && self.saving.is_none() && self.may_save() {
+        if self.pen.is_due() && self.may_save() {
             self.save(false);
         }
-        if self.flush
-            && let Some(mut staging) = self.staging.take()
-        {
+        if self.flush && self.pen.is_free() {
             self.flush = false;
-            if staging.len() == self.asked_for {
-                self.checkpoint_age.as_mut().reset(tokio::time::Instant::now() + CHECKPOINT_AGE);
-            }
-            let Batch { chunks, room, .. } = std::mem::take(&mut self.batch);
-            self.writing = Some(Box::pin(async move {
-                let written = staging.write(chunks).await;
-                drop(room);
-                (staging, written)
-            }));
+            self.pen.write(std::mem::take(&mut self.batch));
         }
     }
 
     /// Begins a checkpoint of all that is written.
     fn save(&mut self, seal: bool) {
-        let Some(staging) = &mut self.staging else { return };
-        let checkpointing = staging.checkpoint();
-        self.asked_for = staging.len();
         let max_age = self.server.config().max_age;
         let (catalog, id, epoch) = (self.server.catalog().clone(), self.turn.id.clone(), self.pieces.epoch);
         let (appended_from, length) = (self.pieces.durable, self.plan.length);
-        let length = if seal { Some(self.asked_for) } else { length };
-        self.saving = Some(Box::pin(async move {
-            let checkpoint = checkpointing.await.map_err(Fault::Sync)?;
-            let end = checkpoint.range.end;
+        self.pen.save(move |checkpoint| async move {
+            let length = if seal { Some(checkpoint.range.end) } else { length };
             let expires_ms = now_ms().saturating_add(u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX));
-            let progressed = Progressed { id, epoch, checkpoint, appended_from, length, seal, expires_ms };
-            commit(&catalog, progressed).await.map(|()| end)
-        }));
+            commit(&catalog, Progressed { id, epoch, checkpoint, appended_from, length, seal, expires_ms })
+                .await
+        });
     }
 
     /// Waits for what is under way.
     async fn settle(&mut self) -> Result<(), Fault> {
-        if let Some(writing) = self.writing.take() {
-            let (staging, written) = writing.await;
-            self.staging = Some(staging);
-            written.map_err(Fault::Write)?;
-        }
-        if let Some(saving) = self.saving.take() {
-            self.durable = saving.await?;
+        let before = self.pen.durable();
+        self.pen.rest().await?;
+        if self.pen.durable() > before {
             self.is_counted().await;
         }
         Ok(())
@@ -624,7 +547,7 @@ impl Pen<'_> {
             self.start();
             self.settle().await?;
         }
-        if self.unsaved() > 0 || seal || self.plan.length != self.pieces.length {
+        if self.pen.unsaved() > 0 || seal || self.plan.length != self.pieces.length {
             self.save(seal);
             self.settle().await?;
         }
@@ -633,7 +556,7 @@ impl Pen<'_> {
 
     async fn save_what_is_written(&mut self) -> Result<(), Fault> {
         self.settle().await?;
-        if self.unsaved() > 0 {
+        if self.pen.unsaved() > 0 {
             self.save(false);
             self.settle().await?;
         }
@@ -655,7 +578,7 @@ impl Pen<'_> {
         if let Err(fault) = self.save_all(whole).await {
             return self.after(fault).await;
         }
-        match self.staging.take() {
+        match self.pen.put_down().await {
             Some(staging) if whole => Then::Whole(staging),
             _ if self.plan.ends == Ends::Here => {
                 Then::Refused(inconsistent_length(self.plan.length, self.len))
@@ -668,13 +591,9 @@ impl Pen<'_> {
     async fn give_up(&mut self) {
         self.batch = Batch::default();
         self.waiting = None;
-        // What fails here has told nobody anything.
-        if self.settle().await.is_err() {
-            let _ = self.settle().await;
-        }
-        self.staging = None;
-        if let Err(error) =
-            self.server.store().resume(&self.turn.id, self.durable, StageOptions::default()).await
+        drop(self.pen.put_down().await);
+        let durable = self.pen.durable();
+        if let Err(error) = self.server.store().resume(&self.turn.id, durable, StageOptions::default()).await
         {
             tracing::debug!(id = %self.turn.id, %error, "discarded bytes stay until the upload goes on");
         }
@@ -693,7 +612,7 @@ impl Pen<'_> {
             Fault::Write(error) => Then::Refused(error.into()),
             Fault::Sync(error) => Then::Lost(error.into()),
             Fault::Books(refusal) => Then::Refused(refusal),
-            Fault::Superseded => Then::Refused(superseded()),
+            Fault::Superseded(refusal) => Then::Refused(refusal),
         }
     }
 }
@@ -701,16 +620,8 @@ impl Pen<'_> {
 async fn commit(catalog: &Catalog, progressed: Progressed) -> Result<(), Fault> {
     match catalog.checkpoint(progressed).await {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Fault::Superseded),
+        Ok(false) => Err(Fault::Superseded(superseded())),
         Err(error) => Err(Fault::Books(error.into())),
-    }
-}
-
-/// The end of what runs, or for ever.
-async fn or_never<T>(running: &mut Option<Running<T>>) -> T {
-    match running {
-        Some(running) => running.await,
-        None => std::future::pending().await,
     }
 }
 

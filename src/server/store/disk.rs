@@ -416,13 +416,14 @@ impl Staging for DiskStaging {
             (Arc::clone(handle), Arc::clone(&self.shared), Arc::clone(&self.durable));
         let checkpoint =
             Checkpoint { range: self.since.at..self.len, crc32c: self.since.crc32c.unwrap_or(0) };
+        let keep = self.keep;
         self.since = Since { at: self.len, crc32c: self.since.crc32c.map(|_| 0) };
         Box::pin(async move {
             let store = Arc::clone(&shared);
             let _turn = store.slow.acquire().await;
             blocking("syncing a staged file", move || {
                 shared.force(&handle.file, Force::Bytes)?;
-                if checkpoint.range.start == 0 {
+                if checkpoint.range.start == 0 && keep {
                     // Bytes without a name are lost as well.
                     shared.force(&shared.staging, Force::All)?;
                 }
