@@ -324,27 +324,29 @@ function installRecords(): void {
       request.onsuccess = () => resolve(request.result);
       request.onerror = () => reject(request.error);
     });
-  const within = async <T>(work: (store: IDBObjectStore) => Promise<T>): Promise<T | undefined> => {
+  const within = async <T>(work: (records: IDBObjectStore, files: IDBObjectStore) => Promise<T>): Promise<T | undefined> => {
     const names = (await indexedDB.databases()).map(({ name }) => name);
     if (!names.includes('plimsoll')) return undefined;
-    const database = await done(indexedDB.open('plimsoll', 1));
+    const database = await done(indexedDB.open('plimsoll'));
     try {
-      return await work(database.transaction('uploads', 'readwrite').objectStore('uploads'));
+      const transaction = database.transaction(['uploads', 'files'], 'readwrite');
+      return await work(transaction.objectStore('uploads'), transaction.objectStore('files'));
     } finally {
       database.close();
     }
   };
   window.plRecords = async () => {
-    const records = (await within((store) => done(store.getAll()))) ?? [];
-    return records.map((record: { name: string; file?: File }) => ({ name: record.name, file: record.file instanceof File }));
+    const records = await within(async (records, files) => {
+      const found = [];
+      for (const key of await done(records.getAllKeys())) {
+        const { name } = (await done(records.get(key))) as { name: string };
+        found.push({ name, file: (await done(files.get(key))) instanceof File });
+      }
+      return found;
+    });
+    return records ?? [];
   };
   window.plLoseFiles = async () => {
-    await within(async (store) => {
-      const keys = await done(store.getAllKeys());
-      for (const key of keys) {
-        const { file: _, ...rest } = (await done(store.get(key))) as Record<string, unknown>;
-        await done(store.put(rest, key));
-      }
-    });
+    await within((_, files) => done(files.clear()));
   };
 }

@@ -2,13 +2,19 @@
 //! until the person has brought it. Must never decide whether an upload is worth remembering, nor what follows when its
 //! file has changed.
 
-use std::rc::{Rc, Weak};
+use std::{
+    cell::Cell,
+    rc::{Rc, Weak},
+};
 
-use wasm_bindgen_futures::spawn_local;
+use js_sys::Promise;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{Url, window};
 
 use crate::{
-    engine::event::{Event, FileId, Need},
-    wire::{ProgressId, Protocol},
+    engine::event::{Event, FileId, FileMeta, Need},
+    wire::{Options, ProgressId, Protocol},
 };
 
 use super::{
@@ -16,21 +22,30 @@ use super::{
     files::Picked,
     remember::{self, Record},
     sample, take,
+    xhr::Outcome,
 };
+
+/// What one widget does with files, and where: what another does is none of its business.
+pub(super) fn scope(options: &Options) -> String {
+    let base = window().and_then(|window| window.document()).and_then(|page| page.base_uri().ok().flatten());
+    let full = |url: &str| {
+        let url = base.as_ref().and_then(|base| Url::new_with_base(url, base).ok());
+        url.map(|url| url.href()).unwrap_or_default()
+    };
+    let dialect = if options.protocol == Protocol::Tus { "tus" } else { "rufh" };
+    [&full(&options.action), &full(&options.resumable), dialect, &options.accept].join("\n")
+}
 
 impl Inner {
     /// Finds the unfinished uploads that no other page works on, now and when such a page closes.
     pub(super) fn look_for_unfinished(self: &Rc<Self>) {
-        if self.protocol == Protocol::Form {
+        if !self.remembers || self.protocol == Protocol::Form {
             return;
         }
-        let inner = Rc::downgrade(self);
+        let (inner, scope) = (Rc::downgrade(self), self.scope.clone());
         spawn_local(async move {
-            for record in remember::all().await {
-                let Some(inner) = inner.upgrade().filter(|inner| inner.resumable == record.endpoint) else {
-                    continue;
-                };
-                spawn_local(take_over(Rc::downgrade(&inner), record.id));
+            for id in remember::sweep(&scope).await {
+                spawn_local(take_over(inner.clone(), id));
             }
         });
     }
@@ -38,16 +53,10 @@ impl Inner {
     pub(super) fn remember(self: &Rc<Self>, file: FileId, id: ProgressId, url: String) {
         let Some(picked) = self.files.find(file) else { return };
         self.remembered.borrow_mut().push((id.clone(), None));
-        let record = Record {
-            id,
-            endpoint: self.resumable.clone(),
-            url,
-            meta: picked.meta(),
-            digest: picked.digest,
-            sample: None,
-            file: Some(picked.file.clone()),
-            handle: None,
-        };
+        if !self.remembers {
+            return;
+        }
+        let record = self.record(&picked, id, url);
         let inner = Rc::downgrade(self);
         spawn_local(async move {
             let lock = remember::lock(&record.id).await;
@@ -59,17 +68,45 @@ impl Inner {
             let record = Record { sample, handle, ..record };
             remember::write(&record).await;
             // It may have ended meanwhile.
-            let wanted = inner.upgrade().is_some_and(|inner| {
-                inner.remembered.borrow().iter().any(|(remembered, _)| *remembered == record.id)
-            });
-            if !wanted && inner.upgrade().is_some() {
+            if inner.upgrade().is_some_and(|inner| !inner.is_remembered(&record.id)) {
                 remember::strike(&record.id).await;
             }
         });
     }
 
+    fn record(&self, picked: &Picked, id: ProgressId, url: String) -> Record {
+        Record {
+            id,
+            scope: self.scope.clone(),
+            url,
+            meta: picked.meta(),
+            digest: picked.digest,
+            sample: picked.sample.get(),
+            expires_ms: picked.expires_ms.get(),
+            file: Some(picked.file.clone()),
+            handle: picked.handle.borrow().clone(),
+        }
+    }
+
+    fn is_remembered(&self, id: &ProgressId) -> bool {
+        self.remembered.borrow().iter().any(|(remembered, _)| remembered == id)
+    }
+
+    /// The browser does not give the bytes of this file any more: the person may pick it again.
+    pub(super) fn lacks(&self, file: FileId, id: ProgressId, url: String) {
+        let known = self.missing.borrow().iter().any(|(missing, _)| *missing == file);
+        if let Some(picked) = self.files.find(file).filter(|_| !known) {
+            let record = self.record(&picked, id, url);
+            self.missing.borrow_mut().push((file, record));
+        }
+    }
+
     pub(super) fn unremember(self: &Rc<Self>, file: FileId, id: ProgressId) {
         take(&mut self.missing.borrow_mut(), &file);
+        self.unremember_unseen(id);
+    }
+
+    fn unremember_unseen(&self, id: ProgressId) {
         let lock = take(&mut self.remembered.borrow_mut(), &id);
         spawn_local(async move {
             remember::strike(&id).await;
@@ -78,96 +115,121 @@ impl Inner {
         });
     }
 
-    /// The missing file that this one is, by all that is known without reading. By its name alone only where it was
-    /// chosen for that one: another of the same name is a new file.
+    /// The missing file that this one is, by all that is known without reading. By its name alone, or under another,
+    /// only where it was chosen for that one: others are new files.
     pub(super) fn missing_like(&self, picked: &Picked, chosen_for: Option<FileId>) -> Option<FileId> {
         let meta = picked.meta();
         let missing = self.missing.borrow();
-        let same = missing.iter().find(|(_, record)| {
-            record.meta.name == meta.name
-                && record.meta.size == meta.size
-                && record.meta.modified_ms == meta.modified_ms
-        });
-        let named = || {
-            let named = |(file, record): &&(FileId, Record)| {
-                Some(*file) == chosen_for && record.meta.name == meta.name
-            };
-            missing.iter().find(named)
+        let same = missing.iter().find(|(_, record)| record.meta.name == meta.name && alike(record, &meta));
+        let chosen = || {
+            missing.iter().find(|(file, record)| {
+                Some(*file) == chosen_for && (record.meta.name == meta.name || alike(record, &meta))
+            })
         };
-        same.or_else(named).map(|(file, _)| *file)
+        same.or_else(chosen).map(|(file, _)| *file)
     }
 
     /// A file was picked that may be a missing one.
     pub(super) fn picked_again(self: &Rc<Self>, file: FileId, picked: Picked) {
-        let Some(record) = take(&mut self.missing.borrow_mut(), &file) else { return };
+        let record = self.missing(file);
+        let Some(record) = record else { return };
         let inner = Rc::downgrade(self);
         spawn_local(async move {
             let same = is_same(&record, &picked).await;
-            let Some(inner) = inner.upgrade() else { return };
+            let Some(inner) = inner.upgrade().filter(|inner| inner.is_remembered(&record.id)) else { return };
             let Some(same) = same else {
-                // As if nobody had picked it: it cannot be read, be it the same or not.
-                let wanted = inner.remembered.borrow().iter().any(|(id, _)| *id == record.id);
-                if wanted {
-                    inner.missing.borrow_mut().push((file, record));
-                }
-                return;
+                // It cannot be read, be it the same or not.
+                return (inner.deliver)(Event::NotAtHand { file, need: Need::Pick });
             };
             inner.files.put(file, picked.clone());
-            if same {
-                (inner.deliver)(Event::AtHand { file });
-                // The next page need not ask again.
+            if !same {
+                // The right one may still come.
+                return (inner.deliver)(Event::Changed { file, meta: picked.meta() });
+            }
+            take(&mut inner.missing.borrow_mut(), &file);
+            (inner.deliver)(Event::AtHand { file });
+            // The next page need not ask again.
+            if inner.remembers && inner.is_remembered(&record.id) {
                 let handle = picked.handle.borrow().clone();
                 remember::write(&Record { file: Some(picked.file), handle, ..record }).await;
-            } else {
-                (inner.deliver)(Event::Changed { file, meta: picked.meta() });
             }
         });
     }
 
+    fn missing(&self, file: FileId) -> Option<Record> {
+        let missing = self.missing.borrow();
+        missing.iter().find(|(missing, _)| *missing == file).map(|(_, record)| record.clone())
+    }
+
     pub(super) fn fetch_file(self: &Rc<Self>, file: FileId, need: Need) {
-        let record = self
-            .missing
-            .borrow()
-            .iter()
-            .find(|(missing, _)| *missing == file)
-            .map(|(_, record)| record.clone());
-        if need == Need::Leave
-            && let Some((kept, digest)) =
-                record.as_ref().and_then(|record| Some((record.file.clone()?, record.digest)))
-        {
-            return self.picked_again(file, Picked::new(kept, digest));
-        }
-        let handle = record.and_then(|record| record.handle.map(|handle| (handle, record.digest)));
-        match handle.filter(|_| need == Need::Leave) {
-            Some((handle, digest)) => {
-                let inner = Rc::downgrade(self);
-                spawn_local(async move {
-                    // A refusal leaves everything as it is: the person may press the button again.
-                    if let Ok(Some(opened)) = remember::open(&handle, true).await
-                        && let Some(inner) = inner.upgrade()
-                    {
-                        let picked = Picked::new(opened, digest);
-                        picked.handle.replace(Some(handle));
-                        inner.picked_again(file, picked);
-                    }
-                });
+        if let Some(record) = self.missing(file).filter(|_| need == Need::Leave) {
+            if let Some(kept) = record.file {
+                return self.picked_again(file, Picked::new(kept, record.digest));
             }
-            None => {
-                if let Some(input) = self.input() {
-                    self.chosen_for.set(Some(file));
-                    input.click();
+            if let Some(handle) = record.handle {
+                return self.ask_for_leave(file, handle, record.digest);
+            }
+        }
+        if let Some(input) = self.input() {
+            self.chosen_for.set(Some(file));
+            input.click();
+        }
+    }
+
+    fn ask_for_leave(self: &Rc<Self>, file: FileId, handle: JsValue, digest: bool) {
+        let inner = Rc::downgrade(self);
+        spawn_local(async move {
+            let opened = remember::open(&handle, true).await;
+            let Some(inner) = inner.upgrade() else { return };
+            if let Ok(Some(opened)) = opened {
+                let picked = Picked::new(opened, digest);
+                picked.handle.replace(Some(handle));
+                inner.picked_again(file, picked);
+            } else {
+                // Refused, or the file has moved: only the person knows where it is.
+                (inner.deliver)(Event::NotAtHand { file, need: Need::Pick });
+            }
+        });
+    }
+
+    /// What the server says of an upload to whoever is here now: a status, 0 where no answer came, and until when it
+    /// keeps it.
+    async fn ask_after(self: Rc<Self>, url: &str) -> (u16, Option<f64>) {
+        let Some(mut request) = self.open("HEAD", url) else { return (0, None) };
+        let said = Rc::new(Cell::new((0, None)));
+        let answered = Promise::new(&mut |resolve, _| {
+            let (inner, said, key) = (Rc::downgrade(&self), Rc::clone(&said), url.to_owned());
+            request.on_end(move |outcome| {
+                if let Outcome::Answered(answer) = outcome {
+                    said.set((answer.status, answer.expires_ms()));
                 }
-            }
-        }
+                if let Some(inner) = inner.upgrade() {
+                    let ended = take(&mut inner.discards.borrow_mut(), &key);
+                    drop(ended);
+                }
+                let _ = resolve.call0(&JsValue::UNDEFINED);
+            });
+        });
+        request.send(None);
+        self.discards.borrow_mut().push((url.to_owned(), request));
+        // A page that goes away takes the request with it.
+        drop(self);
+        let _ = JsFuture::from(answered).await;
+        said.get()
+    }
+
+    /// Leaves an upload to whoever may know of it.
+    fn leave(&self, id: &ProgressId) {
+        let lock = take(&mut self.remembered.borrow_mut(), id);
+        drop(lock);
     }
 }
 
 /// Waits until nobody else works on an upload and, if it is still unfinished then, hands it to the queue.
 async fn take_over(inner: Weak<Inner>, id: ProgressId) {
     // A page that has forgotten it, or begun it, holds the lock already.
-    let mine = |inner: &Inner| inner.remembered.borrow().iter().any(|(remembered, _)| *remembered == id);
     match inner.upgrade() {
-        Some(inner) if !mine(&inner) => inner.remembered.borrow_mut().push((id.clone(), None)),
+        Some(inner) if !inner.is_remembered(&id) => inner.remembered.borrow_mut().push((id.clone(), None)),
         _ => return,
     }
     let lock = remember::lock(&id).await;
@@ -175,13 +237,12 @@ async fn take_over(inner: Weak<Inner>, id: ProgressId) {
     if !keep_lock(&inner, &id, lock) {
         return;
     }
-    let Some(record) = remember::read(&id).await else {
-        if let Some(inner) = inner.upgrade() {
-            let lock = take(&mut inner.remembered.borrow_mut(), &id);
-            drop(lock);
-        }
-        return;
-    };
+    let record = remember::read(&id).await;
+    let Some(strong) = inner.upgrade() else { return };
+    let Some(mut record) = record else { return strong.leave(&id) };
+    // Another person may sit here by now: not even the name is shown to whom the server does not know as its owner.
+    let (status, expires_ms) = strong.ask_after(&record.url).await;
+    record.expires_ms = expires_ms.or(record.expires_ms);
     let (mut found, mut need) = at_hand(&record).await;
     let mut same = true;
     // What the browser kept is a copy: it cannot have changed.
@@ -192,6 +253,13 @@ async fn take_over(inner: Weak<Inner>, id: ProgressId) {
         }
     }
     let Some(inner) = inner.upgrade() else { return };
+    match status {
+        // Gone, and there is nothing here that could be sent anew.
+        404 => return inner.unremember_unseen(id),
+        410 if need.is_some() => return inner.unremember_unseen(id),
+        401 | 403 => return inner.leave(&id),
+        _ => {}
+    }
     if !excludes && same && need.is_none() {
         // Another page may be at work on it: the person knows, and goes on with it by a click.
         (found, need) = (None, Some(Need::Leave));
@@ -203,14 +271,17 @@ async fn take_over(inner: Weak<Inner>, id: ProgressId) {
     let candidate = inner.files.take_again(record.meta.clone(), at_hand, id);
     let file = candidate.id;
     let need = if same { need } else { Some(Need::Pick) };
-    if need.is_some() && same {
+    if need.is_some() {
         inner.missing.borrow_mut().push((file, record.clone()));
     }
-    (inner.deliver)(Event::Found { candidate, url: record.url, need });
+    (inner.deliver)(Event::Found { candidate, url: record.url.clone(), need });
     if let Some(picked) = found.filter(|_| !same) {
         let meta = picked.meta();
         inner.files.put(file, picked);
         (inner.deliver)(Event::Changed { file, meta });
+    }
+    if inner.is_remembered(&record.id) {
+        remember::write(&record).await;
     }
 }
 
@@ -231,19 +302,19 @@ async fn at_hand(record: &Record) -> (Option<Picked>, Option<Need>) {
     }
 }
 
-/// Whether this is the file that the upload was begun with: by name, length and time, and by what its ends hold.
-/// `None` when it cannot be read now.
+/// Whether this is the file that the upload was begun with: by length and time, and by what its ends hold. `None` when
+/// it cannot be read now.
 async fn is_same(record: &Record, picked: &Picked) -> Option<bool> {
-    let meta = picked.meta();
-    let alike = meta.name == record.meta.name
-        && meta.size == record.meta.size
-        && meta.modified_ms == record.meta.modified_ms;
-    if !alike {
+    if !alike(record, &picked.meta()) {
         return Some(false);
     }
     let sample = sample::of(&picked.file).await?;
     picked.sample.set(Some(sample));
     Some(record.sample.is_none_or(|known| known == sample))
+}
+
+fn alike(record: &Record, meta: &FileMeta) -> bool {
+    record.meta.size == meta.size && record.meta.modified_ms == meta.modified_ms
 }
 
 /// Keeps a lock as long as the upload is worth it. `false` when it is not any more.

@@ -25,6 +25,8 @@ pub(super) struct Picked {
     pub(super) digest: bool,
     /// What its ends held when its upload was begun; `None` until that is known.
     pub(super) sample: Rc<Cell<Option<f64>>>,
+    /// Until when the server keeps its upload, in milliseconds since 1970-01-01 UTC, as far as it has told.
+    pub(super) expires_ms: Rc<Cell<Option<f64>>>,
     /// The handle that came with a drop, where a browser has such a thing.
     pub(super) handle: Rc<RefCell<Option<JsValue>>>,
 }
@@ -36,7 +38,7 @@ pub(super) struct Files(RefCell<Vec<Option<Picked>>>);
 impl Picked {
     /// A file, and whether its digest is wanted.
     pub(super) fn new(file: File, digest: bool) -> Self {
-        Self { file, digest, sample: Rc::default(), handle: Rc::default() }
+        Self { file, digest, sample: Rc::default(), expires_ms: Rc::default(), handle: Rc::default() }
     }
 
     /// What is known of it without reading it.

@@ -62,6 +62,7 @@ fn options(value: &JsValue) -> Options {
         retries: small(value, "retries").unwrap_or(default.retries),
         progress: string(value, "progress").unwrap_or(default.progress),
         digest: truth(value, "digest").unwrap_or(default.digest),
+        remember: truth(value, "remember").unwrap_or(default.remember),
         limits: Limits {
             max_file_size: number(&limits, "max_file_size"),
             max_request_size: number(&limits, "max_request_size"),
@@ -139,11 +140,11 @@ fn code_of(status: u16) -> ErrorCode {
     }
 }
 
-fn field(value: &JsValue, key: &str) -> JsValue {
+pub(super) fn field(value: &JsValue, key: &str) -> JsValue {
     Reflect::get(value, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED)
 }
 
-fn list(value: &JsValue) -> Option<Array> {
+pub(super) fn list(value: &JsValue) -> Option<Array> {
     Array::is_array(value).then(|| Array::from(value))
 }
 
@@ -156,16 +157,16 @@ fn pairs(value: &JsValue, key: &str) -> Vec<(String, String)> {
     list(&field(value, key)).map(|list| list.iter().filter_map(pair).collect()).unwrap_or_default()
 }
 
-fn string(value: &JsValue, key: &str) -> Option<String> {
+pub(super) fn string(value: &JsValue, key: &str) -> Option<String> {
     field(value, key).as_string()
 }
 
-fn parsed<T: FromStr>(value: &JsValue, key: &str) -> Option<T> {
+pub(super) fn parsed<T: FromStr>(value: &JsValue, key: &str) -> Option<T> {
     string(value, key)?.parse().ok()
 }
 
 /// A whole number that is not negative. JSON numbers are exact up to 2⁵³, nine petabytes.
-fn number(value: &JsValue, key: &str) -> Option<u64> {
+pub(super) fn number(value: &JsValue, key: &str) -> Option<u64> {
     field(value, key).as_f64().filter(|number| *number >= 0.0).map(|number| number as u64)
 }
 
@@ -173,6 +174,6 @@ fn small<T: TryFrom<u64>>(value: &JsValue, key: &str) -> Option<T> {
     number(value, key)?.try_into().ok()
 }
 
-fn truth(value: &JsValue, key: &str) -> Option<bool> {
+pub(super) fn truth(value: &JsValue, key: &str) -> Option<bool> {
     field(value, key).as_bool()
 }

@@ -51,6 +51,8 @@ impl Runtime {
             action: options.action.clone(),
             protocol: options.protocol,
             resumable: options.resumable.clone(),
+            remembers: options.remember,
+            scope: again::scope(options),
             field: options.field.clone(),
             progress: options.progress.clone(),
             form: RefCell::new(None),
@@ -244,16 +246,20 @@ struct Inner {
     progress: String,
     protocol: Protocol,
     resumable: String,
+    /// Whether unfinished uploads outlive the page.
+    remembers: bool,
+    /// Which of them are this widget's.
+    scope: String,
     form: RefCell<Option<HtmlFormElement>>,
     files: Files,
     uploads: Keyed<RequestId, Request>,
     /// Requests that are about to be sent, once their file is known to be the same.
     unsent: Keyed<RequestId, ()>,
-    /// Deletions that nobody waits for.
+    /// Requests that the queue does not wait for.
     discards: Keyed<String, Request>,
     /// Uploads that are worth remembering, and their locks once they are held.
     remembered: Keyed<ProgressId, Option<remember::Lock>>,
-    /// Uploads whose files are not at hand.
+    /// Uploads whose files are not at hand, or not the ones that they were begun with.
     missing: Keyed<FileId, Record>,
     /// The missing file that the person is choosing again.
     chosen_for: Cell<Option<FileId>>,

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use js_sys::Date;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::Url;
 
@@ -55,7 +56,10 @@ impl Inner {
         self.take_sample(&picked);
         self.dispatch(upload, request, None, move |_, outcome| match outcome {
             Outcome::Answered(answer) if answer.is_success() => match answer.location() {
-                Some(url) => Event::Created { file, request, url },
+                Some(url) => {
+                    picked.expires_ms.set(answer.expires_ms());
+                    Event::Created { file, request, url }
+                }
                 None => failed(file, request, ErrorCode::BadAnswer, answer.status),
             },
             outcome => ending(file, request, outcome),
@@ -103,7 +107,10 @@ impl Inner {
                 _ if !wanted => {}
                 Some(found) if found == known => inner.send_slice(range, &picked),
                 Some(_) => (inner.deliver)(failed(file, request, ErrorCode::FileChanged, 0)),
-                None => (inner.deliver)(unreadable(file, request)),
+                None => {
+                    inner.lacks(file, range.progress_id, range.url);
+                    (inner.deliver)(unreadable(file, request));
+                }
             }
         });
     }
@@ -161,7 +168,7 @@ impl Inner {
         self.protocol == Protocol::Tus
     }
 
-    fn open(&self, method: &str, url: &str) -> Option<Request> {
+    pub(super) fn open(&self, method: &str, url: &str) -> Option<Request> {
         let request = Request::open(method, url)?;
         if self.is_tus() {
             request.header(headers::TUS_RESUMABLE, "1.0.0");
@@ -193,8 +200,9 @@ impl Inner {
 
 /// Browsers do not tell a file that has changed from one whose disk or share is away.
 fn unreadable(file: FileId, request: RequestId) -> Event {
-    let text = "The file cannot be read: its disk is away, or it has changed. What was sent of it is kept.";
-    let error = ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::FileChanged, text) };
+    // No sentence: the face of the widget has one for this.
+    let error = ErrorBody::new(ErrorCode::FileChanged, "").with_detail("unreadable");
+    let error = ErrorBody { retryable: true, ..error };
     Event::Failed { file, request, error, status: 0, retry_after_ms: None }
 }
 
@@ -208,6 +216,16 @@ impl Answer {
     /// A header that is a whole number.
     fn number(&self, name: &str) -> Option<u64> {
         self.header(name)?.trim().parse().ok()
+    }
+
+    /// Until when the server keeps the upload, in milliseconds since 1970-01-01 UTC: tus tells a date, RUFH seconds.
+    pub(super) fn expires_ms(&self) -> Option<f64> {
+        if let Some(date) = self.header(headers::UPLOAD_EXPIRES) {
+            return Some(Date::parse(&date)).filter(|date| date.is_finite());
+        }
+        let limit = self.header(headers::UPLOAD_LIMIT)?;
+        let age = limit.split(',').find_map(|part| part.trim().strip_prefix("max-age="))?;
+        Some(Date::now() + 1000.0 * age.parse::<u32>().map(f64::from).ok()?)
     }
 
     fn says_complete(&self) -> bool {
@@ -228,7 +246,7 @@ fn receipt(picked: &Picked, url: &str, id: &ProgressId) -> Receipt {
         size: picked.file.size() as u64,
         media_type: picked.file.type_(),
         sha256: None,
-        stored_ms: js_sys::Date::now() as u64,
+        stored_ms: Date::now() as u64,
         url: if ours { path } else { url.to_owned() },
     }
 }

@@ -188,6 +188,7 @@ words! {
     ErrorNetwork = "error-network", "The connection failed; no answer came from the server.";
     ErrorBadAnswer = "error-bad-answer", "The answer was not one of an upload server. Whether it is stored is unknown.";
     ErrorChanged = "error-changed", "This is not the file that the upload was begun with, or it has changed. It was not sent.";
+    ErrorUnreadable = "error-unreadable", "The file cannot be read: its disk is away, or it has changed. What was sent of it is kept. Try again when it is there, or choose it again.";
     ErrorFolder = "error-folder", "This is a folder. Please choose the files in it.";
     ErrorType = "error-type", "This kind of file is not accepted.";
     ErrorTooLarge = "error-too-large", "The file is larger than the server allows.";

@@ -110,6 +110,7 @@ pub(crate) fn error(labels: &Labels, error: &ErrorBody) -> String {
     labels.text(match error.code {
         ErrorCode::Network => Word::ErrorNetwork,
         ErrorCode::BadAnswer => Word::ErrorBadAnswer,
+        ErrorCode::FileChanged if error.detail.as_deref() == Some("unreadable") => Word::ErrorUnreadable,
         ErrorCode::FileChanged => Word::ErrorChanged,
         ErrorCode::TypeNotAccepted if error.detail.as_deref() == Some("folder") => Word::ErrorFolder,
         ErrorCode::TypeNotAccepted | ErrorCode::UnsupportedMediaType => Word::ErrorType,

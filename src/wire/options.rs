@@ -68,6 +68,10 @@ pub struct Options {
     pub progress: String,
     /// Whether the server is asked for the SHA-256 of what it stored.
     pub digest: bool,
+    /// Whether unfinished resumable uploads outlive the page: the browser keeps what it takes to go on with them, with
+    /// their names, and up to half a gibibyte the file itself, until they end or two weeks after they were last
+    /// worked on.
+    pub remember: bool,
     /// What the server allows.
     pub limits: Limits,
     /// Texts in place of the widget's own, each with its key.
@@ -100,6 +104,7 @@ impl Default for Options {
             retries: 4,
             progress: "/api/upload_progress".to_owned(),
             digest: false,
+            remember: true,
             limits: Limits::default(),
             labels: Vec::new(),
         }
