@@ -69,6 +69,7 @@ $(BUILT): $(SOURCES)
 	@cargo leptos build --release --precompress
 	$(call say,The page: made smaller and weighed)
 	@node scripts/site.mjs
+	@node scripts/element.mjs target/site
 	@mv $@.begun $@
 
 setup: end2end/node_modules/.stamp ## install what is missing: toolchain, wasm target, cargo-leptos, wasm-bindgen, npm packages

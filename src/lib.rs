@@ -11,6 +11,7 @@
 //! | `widget` | the views, the same on both sides | the browser, but in `widget/runtime.rs` |
 //! | `browser` | the pipes: requests, timers, files, page events (browser only) | views, words, rules |
 //! | `api` | server functions: questions, never bytes | how they are answered |
+//! | `element` | `<plimsoll-upload>`, for pages without Leptos (our own bundle only) | the server |
 //! | `app` | the site: the document and its pages (server only) | the browser |
 //! | `cli` | the command line | what it sets in motion |
 //! | `server` | the axum server: routes, progress, storage, catalog | Leptos, the queue, the widget |
@@ -65,6 +66,8 @@ pub mod app;
 mod browser;
 #[cfg(feature = "ssr")]
 pub mod cli;
+#[cfg(feature = "bundle")]
+mod element;
 pub mod engine;
 #[cfg(feature = "ssr")]
 pub mod server;

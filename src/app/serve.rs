@@ -7,7 +7,7 @@ use axum::{
     Extension, Router,
     body::Body,
     extract::{RawQuery, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get},
@@ -35,7 +35,7 @@ pub fn router(server: &Arc<Server>, site: &Path) -> Router {
     let pages = Router::new()
         .route("/", get(home))
         .route("/results", get(results))
-        .fallback_service(Router::new().fallback_service(files).layer(middleware::map_response(cache_files)))
+        .fallback_service(Router::new().fallback_service(files).layer(middleware::map_response(label_files)))
         .with_state(site.clone());
     server::routes::guard(pages, server)
         .merge(server::routes::router(server))
@@ -196,11 +196,36 @@ fn set_policy(status: StatusCode) {
     response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// Files under `/pkg` carry a hash of their content in their names; nothing else does.
-async fn cache_files(request_path: axum::http::Uri, mut response: Response) -> Response {
-    let forever = request_path.path().starts_with("/pkg/") && response.status().is_success();
-    let value = if forever { "public, max-age=31536000, immutable" } else { "no-cache" };
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(value));
+/// What the files of the site are told to go with.
+///
+/// Those under `/pkg` carry a hash of their content in their names, and nothing else does: they are kept for good, all
+/// others are asked for again. They and the loader may be used by pages of any origin: they are the same for everyone,
+/// and what they do there is for the routes to allow (`--allow-origin`). Example pages live under the strictest policy
+/// that `<plimsoll-upload>` works under.
+async fn label_files(uri: Uri, mut response: Response) -> Response {
+    let path = uri.path();
+    let in_bundle = path.starts_with("/pkg/");
+    let is_there = response.status().is_success();
+    let mut label = |name: HeaderName, value: &'static str| {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    };
+    let forever = in_bundle && is_there;
+    label(header::CACHE_CONTROL, if forever { "public, max-age=31536000, immutable" } else { "no-cache" });
+    if in_bundle || path == "/upload-widget.js" {
+        label(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+        label(HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
+    }
+    if is_there && path.ends_with(".html") {
+        label(
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob:; object-src 'none'; \
+             base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        );
+    }
+    if is_there && path.ends_with(".d.ts") {
+        // By its ending it would be a video.
+        label(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    }
     response
 }
 

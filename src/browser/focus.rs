@@ -2,7 +2,7 @@
 
 use gloo_timers::callback::Timeout;
 use wasm_bindgen::JsCast;
-use web_sys::{Element, HtmlElement};
+use web_sys::{Element, HtmlElement, ShadowRoot};
 
 /// After the page has settled: when nothing has the focus, gives it to the first button of the row at this place
 /// among `rows`, or of the last row, or else to `fallback`. Dropping the guard cancels it.
@@ -21,9 +21,11 @@ pub(super) fn keep(root: Element, rows: &'static str, index: usize, fallback: &'
 
 fn is_lost(root: &Element) -> bool {
     let Some(document) = root.owner_document() else { return false };
-    document
-        .active_element()
-        .is_none_or(|active| active.tag_name() == "BODY" || active.has_attribute("hidden"))
+    // From outside of a shadow root all that is focused inside of it is its host.
+    let inside =
+        root.get_root_node().dyn_into::<ShadowRoot>().ok().and_then(|shadow| shadow.active_element());
+    let active = inside.or_else(|| document.active_element());
+    active.is_none_or(|active| active.tag_name() == "BODY" || active.has_attribute("hidden"))
 }
 
 fn row(root: &Element, rows: &str, index: usize) -> Option<Element> {

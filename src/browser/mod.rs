@@ -480,12 +480,15 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
         listeners.push(EventListener::new(&window, name, move |_| tell(&inner, event.clone())));
     }
     // The dialog was closed without a choice: what is picked next is picked for itself.
+    // It is heard at the form: it does not leave a shadow root.
     let cancelled = Rc::downgrade(inner);
-    listeners.push(EventListener::new(&document, "cancel", move |_| {
-        if let Some(inner) = cancelled.upgrade() {
-            inner.chosen_for.set(None);
-        }
-    }));
+    if let Some(form) = &*inner.form.borrow() {
+        listeners.push(EventListener::new(form, "cancel", move |_| {
+            if let Some(inner) = cancelled.upgrade() {
+                inner.chosen_for.set(None);
+            }
+        }));
+    }
     let (page, told) = (document.clone(), Rc::downgrade(inner));
     listeners.push(EventListener::new(&document, "visibilitychange", move |_| {
         if !page.hidden() {

@@ -112,3 +112,26 @@ async fn server_functions_answer_questions() {
     assert_eq!(own.status, 200, "{}", own.text());
     assert_eq!(list(&cookie).await, []);
 }
+
+#[tokio::test]
+async fn the_loader_may_be_used_by_every_page_and_is_asked_for_again() {
+    let public = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("public");
+    let server = TestServer::serving(|_| {}, |server| plimsoll::app::serve::router(server, &public)).await;
+    let loader = server.get("/upload-widget.js").await;
+    assert_eq!(loader.status, 200);
+    assert_eq!(loader.headers["content-type"], "text/javascript");
+    assert_eq!(loader.headers["access-control-allow-origin"], "*");
+    assert_eq!(loader.headers["cross-origin-resource-policy"], "cross-origin");
+    assert_eq!(loader.headers["cache-control"], "no-cache");
+    let missing = server.get("/pkg/none.wasm").await;
+    assert_eq!((missing.status, missing.headers["cache-control"].as_str()), (404, "no-cache"));
+    let icon = server.get("/favicon.svg").await;
+    assert!(!icon.headers.contains_key("access-control-allow-origin"), "nothing else is for other sites");
+
+    let page = server.send(&format!("GET /plain.html HTTP/1.1{BROWSER}"), b"").await;
+    let policy = &page.headers["content-security-policy"];
+    assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval';"), "{policy}");
+    assert!(!policy.contains("unsafe-inline") && !policy.contains("style-src"), "{policy}");
+    let html = page.text();
+    assert!(!html.contains("<script>") && !html.contains(" style="), "nothing inline: {html}");
+}

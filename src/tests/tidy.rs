@@ -58,9 +58,16 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "element",
-        why: "the side door only mounts the widget",
+        why: "the side door only mounts the widget, and says in JavaScript's own values what it tells",
         ours: &["widget", "browser", "engine", "wire"],
-        crates: Crates::Only(&["std", "wasm_bindgen", "leptos::mount"]),
+        crates: Crates::Only(&[
+            "std",
+            "js_sys",
+            "leptos::mount",
+            "send_wrapper",
+            "wasm_bindgen*",
+            "web_sys::Element",
+        ]),
         never: &[],
     },
     Room {

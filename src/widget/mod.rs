@@ -91,6 +91,11 @@ pub fn UploadWidget(
     }
 }
 
+/// [`UploadWidget`] as a plain function, to be mounted by whoever writes no views.
+pub fn upload_widget(options: Options, on_stored: impl Fn(Receipt) + Send + Sync + 'static) -> impl IntoView {
+    view! { <UploadWidget options on_stored=Callback::new(on_stored)/> }
+}
+
 /// The widget and the list of stored files, alive by themselves in a page of plain HTML. Its set-up is the [`Setup`]
 /// in the context; use [`UploadPanel`] where that is at hand as values.
 #[island]

@@ -1,6 +1,7 @@
 //! What crosses a boundary: the types that the browser, the server, the terminal client and other people's
 //! programs agree on. Knows nothing but `std` and `serde`: no room of ours, no transport, no clock.
 
+pub mod attributes;
 pub mod error;
 pub mod headers;
 pub mod ids;

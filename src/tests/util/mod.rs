@@ -63,7 +63,7 @@ impl TestServer {
         Self::serving(change, |server| plimsoll::app::serve::router(server, Path::new("no-site-built"))).await
     }
 
-    async fn serving(
+    pub(crate) async fn serving(
         change: impl FnOnce(&mut Config),
         router: impl FnOnce(&Arc<Server>) -> axum::Router,
     ) -> Self {

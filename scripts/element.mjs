@@ -1,0 +1,49 @@
+// What <plimsoll-upload> needs in a site folder, made after the bundle: its style sheet, and the loader with the names
+// of all three files in it. Both minified, and compressed as the server looks for them.
+// Called with the site folder. Must never know what is in the bundle.
+
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
+
+const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
+const { transformSync } = createRequire(path.join(root, 'end2end/package.json'))('esbuild');
+const site = process.argv[2];
+if (!site || !existsSync(path.join(site, 'pkg'))) {
+  console.error('usage: node scripts/element.mjs FOLDER, where FOLDER holds the built site');
+  process.exit(1);
+}
+
+// Where the build puts hashes into names it says so in this file; a debug build does not.
+const list = path.join(site, 'plimsoll-hash.txt');
+const hashed = existsSync(list);
+const hashes = new Map(hashed ? readFileSync(list, 'utf8').trim().split('\n').map((line) => line.split(': ')) : []);
+const bundle = (kind) => (hashed ? `pkg/plimsoll.${hashes.get(kind)}.${kind}` : `pkg/plimsoll.${kind}`);
+
+const minified = (file, loader) => transformSync(readFileSync(path.join(root, file), 'utf8'), { loader, minify: true, target: 'es2022', legalComments: 'none' }).code;
+
+const css = minified('style/widget.css', 'css');
+const hash = createHash('sha256').update(css).digest('base64url').slice(0, 22);
+const style = hashed ? `pkg/widget.${hash}.css` : 'pkg/widget.css';
+for (const name of readdirSync(path.join(site, 'pkg'))) if (/^widget\..*css/.test(name)) rmSync(path.join(site, 'pkg', name));
+put(style, css);
+
+let loader = readFileSync(path.join(root, 'public/upload-widget.js'), 'utf8');
+for (const [before, after] of [['pkg/plimsoll.js', bundle('js')], ['pkg/plimsoll.wasm', bundle('wasm')], ['pkg/widget.css', style]]) {
+  if (loader.split(`'${before}'`).length !== 2) throw new Error(`public/upload-widget.js should name '${before}' once`);
+  if (!existsSync(path.join(site, after))) throw new Error(`there is no ${after} in ${site}`);
+  loader = loader.replace(`'${before}'`, `'${after}'`);
+}
+put('upload-widget.js', transformSync(loader, { loader: 'js', minify: true, target: 'es2022' }).code);
+
+function put(name, text) {
+  const file = path.join(site, name);
+  mkdirSync(path.dirname(file), { recursive: true });
+  const bytes = Buffer.from(text);
+  writeFileSync(file, bytes);
+  writeFileSync(`${file}.br`, brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length } }));
+  writeFileSync(`${file}.gz`, gzipSync(bytes, { level: 9 }));
+}

@@ -1,0 +1,293 @@
+//! Options as HTML attributes: pairs of a name and a text in, [`Options`] out. Must never know an element, and never
+//! pass over a value that cannot be read: who wrote `max-size="1OMB"` meant a limit, and must hear that there is none.
+
+use std::fmt;
+
+use super::{Options, Protocol};
+
+/// An attribute whose value means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributeError {
+    /// Its name.
+    pub attribute: String,
+    /// Its value, as it was written.
+    pub value: String,
+    /// What it would take.
+    pub takes: &'static str,
+}
+
+impl fmt::Display for AttributeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in [&self.attribute, "=\"", &self.value, "\" is not ", self.takes] {
+            f.write_str(part)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for AttributeError {}
+
+/// Reads options from attributes. Names that are none of ours are passed over, because every page and every framework
+/// writes attributes of its own; an attribute that is not there leaves the default.
+///
+/// `home` is the address of the folder that a Plimsoll server answers in, with its slash at the end; the attribute
+/// `server` names another. From there come `action`, `resumable` and `progress` where nothing else is said. An
+/// `action` without `server` is the address of a form on somebody's server, of which nothing else is known: then all
+/// files go as forms, and nobody is asked what was received.
+///
+/// # Errors
+/// Every attribute whose value cannot be read.
+pub fn options<'a>(
+    attributes: impl IntoIterator<Item = (&'a str, &'a str)>,
+    home: &str,
+) -> Result<Options, Vec<AttributeError>> {
+    let mut options = Options {
+        action: String::new(),
+        resumable: String::new(),
+        progress: String::new(),
+        ..Options::default()
+    };
+    let (mut home, mut protocol, mut progress) = (home, None, None);
+    let mut server = String::new();
+    let mut wrong = Vec::new();
+    for (name, value) in attributes {
+        let value = value.trim();
+        let read = match name {
+            "server" => {
+                home = value;
+                text(&mut server, value)
+            }
+            "action" => text(&mut options.action, value),
+            "resumable" => text(&mut options.resumable, value),
+            "progress" => {
+                progress = Some(value);
+                Ok(())
+            }
+            "protocol" => Protocol::parse(value)
+                .map(|word| protocol = Some(word))
+                .ok_or("one of auto, form, resumable, tus"),
+            "field" => text(&mut options.field, value),
+            "accept" => text(&mut options.accept, value),
+            "threshold" => size(value).map(|bytes| options.threshold = bytes),
+            "slice" => size(value).map(|bytes| options.slice = Some(bytes)),
+            "max-files" => number(value, 1, u32::MAX.into(), A_NUMBER)
+                .map(|count| options.max_files = u32::try_from(count).ok()),
+            "concurrency" => number(value, 1, Options::MAX_CONCURRENCY.into(), "a number from 1 to 4")
+                .map(|count| options.concurrency = count as u8),
+            "retries" => number(value, 0, u8::MAX.into(), "a number from 0 to 255")
+                .map(|count| options.retries = count as u8),
+            "multiple" => truth(&mut options.multiple, name, value),
+            "auto-start" => truth(&mut options.auto_start, name, value),
+            "digest" => truth(&mut options.digest, name, value),
+            _ => Ok(()),
+        };
+        if let Err(takes) = read {
+            wrong.push(AttributeError { attribute: name.to_owned(), value: value.to_owned(), takes });
+        }
+    }
+    let is_ours = !server.is_empty() || options.action.is_empty();
+    let at_home = |path: &str| [home.trim_end_matches('/'), path].concat();
+    options.protocol = match protocol {
+        None if !is_ours && options.resumable.is_empty() => Protocol::Form,
+        protocol => protocol.unwrap_or_default(),
+    };
+    match progress {
+        Some(url) => options.progress = url.to_owned(),
+        None if is_ours => options.progress = at_home("/api/upload_progress"),
+        None => {}
+    }
+    if options.resumable.is_empty() {
+        options.resumable = at_home("/files");
+    }
+    if options.action.is_empty() {
+        options.action = at_home("/upload");
+    }
+    if wrong.is_empty() { Ok(options) } else { Err(wrong) }
+}
+
+const A_NUMBER: &str = "a whole number from 1 on";
+
+type Read = Result<(), &'static str>;
+
+fn text(place: &mut String, value: &str) -> Read {
+    value.clone_into(place);
+    if value.is_empty() { Err("a text that says something") } else { Ok(()) }
+}
+
+/// As HTML has it: there or not; and `="false"`, for what is true when nothing is said.
+fn truth(place: &mut bool, name: &str, value: &str) -> Read {
+    match value {
+        "false" => *place = false,
+        "" | "true" => *place = true,
+        _ if value == name => *place = true,
+        _ => return Err("true or false"),
+    }
+    Ok(())
+}
+
+fn number(value: &str, least: u64, most: u64, takes: &'static str) -> Result<u64, &'static str> {
+    // `parse` alone would take a sign.
+    let is_number = value.bytes().all(|digit| digit.is_ascii_digit());
+    let number = value.parse().ok().filter(|number| is_number && (least..=most).contains(number));
+    number.ok_or(takes)
+}
+
+/// A number of bytes, or of kB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (of 1024); not zero.
+fn size(value: &str) -> Result<u64, &'static str> {
+    const TAKES: &str = "a size such as 1000000, 500kB or 10MiB";
+    let unit_at = value.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
+    let (digits, unit) = value.split_at(unit_at);
+    let unit = unit.trim_start().as_bytes();
+    let (power, thousand) = match unit {
+        [] | [b'b' | b'B'] => (0, 1000_u64),
+        [prefix, rest @ ..] => {
+            let power = b"kmgt".iter().position(|known| known.eq_ignore_ascii_case(prefix)).ok_or(TAKES)?;
+            let thousand = match rest {
+                [b'b' | b'B'] => 1000,
+                [b'i' | b'I', b'b' | b'B'] => 1024,
+                _ => return Err(TAKES),
+            };
+            (power as u32 + 1, thousand)
+        }
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(thousand.pow(power)));
+    bytes.filter(|bytes| *bytes > 0).ok_or(TAKES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: &str = "https://files.example/up/";
+
+    fn read(attributes: &[(&str, &str)]) -> Options {
+        options(attributes.iter().copied(), HOME).unwrap()
+    }
+
+    fn wrong(name: &str, value: &str) -> String {
+        let errors = options([(name, value)], HOME).unwrap_err();
+        assert_eq!(errors.len(), 1);
+        errors[0].to_string()
+    }
+
+    #[test]
+    fn nothing_said_is_the_server_that_the_script_came_from() {
+        let options = read(&[]);
+        assert_eq!(
+            options,
+            Options {
+                action: "https://files.example/up/upload".to_owned(),
+                resumable: "https://files.example/up/files".to_owned(),
+                progress: "https://files.example/up/api/upload_progress".to_owned(),
+                ..Options::default()
+            }
+        );
+        let elsewhere = read(&[("server", "/plimsoll")]);
+        assert_eq!(elsewhere.action, "/plimsoll/upload");
+        assert_eq!(elsewhere.progress, "/plimsoll/api/upload_progress");
+        assert_eq!(read(&[("server", "/")]).resumable, "/files");
+        let named = read(&[("server", "."), ("action", "upload?from=here")]);
+        assert_eq!((named.action.as_str(), named.resumable.as_str()), ("upload?from=here", "./files"));
+        assert_eq!(named.protocol, Protocol::Auto, "its server is known");
+    }
+
+    #[test]
+    fn an_action_alone_is_a_form_of_somebody_elses() {
+        let options = read(&[("action", "/photos/")]);
+        assert_eq!((options.protocol, options.progress.as_str()), (Protocol::Form, ""));
+        let options = read(&[("action", "/photos/"), ("resumable", "/tus"), ("protocol", "tus")]);
+        assert_eq!((options.protocol, options.resumable.as_str()), (Protocol::Tus, "/tus"));
+        assert_eq!(read(&[("action", "/photos/"), ("resumable", "/more")]).protocol, Protocol::Auto);
+        assert_eq!(read(&[("action", "/a"), ("progress", "/p")]).progress, "/p");
+        assert_eq!(read(&[("progress", "")]).progress, "", "nobody is to be asked");
+    }
+
+    #[test]
+    fn every_attribute_reaches_its_option() {
+        let options = read(&[
+            ("protocol", "resumable"),
+            ("field", "photo"),
+            ("accept", "image/*, .pdf"),
+            ("threshold", "1MiB"),
+            ("slice", "10 MB"),
+            ("max-files", "3"),
+            ("concurrency", "2"),
+            ("retries", "0"),
+            ("multiple", "false"),
+            ("auto-start", "false"),
+            ("digest", ""),
+            ("class", "wide"),
+            ("data-max-files", "many"),
+        ]);
+        let expected = Options {
+            protocol: Protocol::Resumable,
+            field: "photo".to_owned(),
+            accept: "image/*, .pdf".to_owned(),
+            threshold: 1 << 20,
+            slice: Some(10_000_000),
+            max_files: Some(3),
+            concurrency: 2,
+            retries: 0,
+            multiple: false,
+            auto_start: false,
+            digest: true,
+            ..read(&[])
+        };
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("5b", 5),
+            ("10MB", 10_000_000),
+            ("10mb", 10_000_000),
+            ("1KiB", 1024),
+            ("2 GiB", 2 << 30),
+            ("3tib", 3 << 40),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "0kB",
+            "MB",
+            "1OMB",
+            "-1",
+            "+1",
+            "1.5GB",
+            "1 0",
+            "1M",
+            "1MiBs",
+            "18446744073709551616",
+            "99999999TB",
+        ] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_and_never_a_default() {
+        assert_eq!(wrong("slice", "1OMB"), r#"slice="1OMB" is not a size such as 1000000, 500kB or 10MiB"#);
+        assert_eq!(wrong("concurrency", "5"), r#"concurrency="5" is not a number from 1 to 4"#);
+        assert_eq!(wrong("multiple", "no"), r#"multiple="no" is not true or false"#);
+        for (name, value) in [
+            ("protocol", "Form"),
+            ("max-files", "0"),
+            ("max-files", "+3"),
+            ("max-files", "4294967296"),
+            ("retries", "256"),
+            ("concurrency", "0"),
+            ("action", " "),
+            ("field", ""),
+            ("auto-start", "auto"),
+        ] {
+            wrong(name, value);
+        }
+        let all = options([("retries", "x"), ("field", "f"), ("slice", "y")], HOME).unwrap_err();
+        assert_eq!(all.len(), 2, "all of them at once: {all:?}");
+    }
+}
