@@ -115,7 +115,7 @@ export function keepExports(module, keep) {
 
 /**
  * Replaces the functions whose names match: those in `traps` by a trap, those in `empty` by an answer of zero.
- * Returns the module and how many functions of each kind were found.
+ * Returns the module, how many functions of each kind were found, and the names of the trapped ones.
  */
 export function replace(module, { traps, empty }) {
   const sections = split(module);
@@ -123,17 +123,17 @@ export function replace(module, { traps, empty }) {
   const first = imports(sections).filter(({ kind }) => kind === 0).length;
   const code = sections.find(({ id }) => id === CODE);
   const reader = new Reader(code.body);
-  const found = { traps: 0, empty: 0 };
+  const found = { traps: 0, empty: 0 }, trapped = [];
   const bodies = Array.from({ length: reader.number() }, (_, index) => {
     const body = reader.take(reader.number());
     const name = named.get(first + index) ?? '';
     // No locals; then `unreachable`, or `i32.const 0`; then the end.
-    if (traps.test(name)) return (found.traps += 1), Buffer.from([3, 0, 0x00, 0x0b]);
+    if (traps.test(name)) return (found.traps = trapped.push(name)), Buffer.from([3, 0, 0x00, 0x0b]);
     if (empty.test(name)) return (found.empty += 1), Buffer.from([4, 0, 0x41, 0, 0x0b]);
     return Buffer.concat([number(body.length), body]);
   });
   code.body = vector(bodies);
-  return { module: join(module, sections), found };
+  return { module: join(module, sections), found, trapped };
 }
 
 /**
