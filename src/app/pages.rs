@@ -58,7 +58,7 @@ pub fn ResultsPage(
 }
 
 fn result(labels: &Labels, receipt: Receipt) -> impl IntoView + use<> {
-    let Receipt { id, name, size, media_type, sha256, stored_ms, url } = receipt;
+    let Receipt { id, name, size, media_type, sha256, stored_ms, url, .. } = receipt;
     let digest = sha256.clone().map(|sha256| {
         view! { <p class="pl-digest"><span>"SHA-256 "</span><code>{sha256}</code></p> }
     });

@@ -195,7 +195,7 @@ impl Inner {
     /// What the server says of an upload to whoever is here now: a status, 0 where no answer came, and until when it
     /// keeps it.
     async fn ask_after(self: Rc<Self>, url: &str) -> (u16, Option<f64>) {
-        let Some(mut request) = self.open("HEAD", url) else { return (0, None) };
+        let Some(mut request) = self.speak("HEAD", url, &self.headers) else { return (0, None) };
         let said = Rc::new(Cell::new((0, None)));
         let answered = Promise::new(&mut |resolve, _| {
             let (inner, said, key) = (Rc::downgrade(&self), Rc::clone(&said), url.to_owned());

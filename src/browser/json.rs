@@ -6,7 +6,9 @@ use std::str::FromStr;
 use js_sys::{Array, JSON, Reflect};
 use wasm_bindgen::JsValue;
 
-use crate::wire::{ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState, Protocol, Receipt};
+use crate::wire::{
+    Dialect, ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState, Proof, Protocol, Receipt,
+};
 
 /// The first stored file of an answer to a form.
 pub(super) fn first_receipt(text: &str) -> Option<Receipt> {
@@ -63,6 +65,10 @@ fn options(value: &JsValue) -> Options {
         progress: string(value, "progress").unwrap_or(default.progress),
         digest: truth(value, "digest").unwrap_or(default.digest),
         remember: truth(value, "remember").unwrap_or(default.remember),
+        headers: pairs(value, "headers"),
+        fields: pairs(value, "fields"),
+        credentials: truth(value, "credentials").unwrap_or(default.credentials),
+        dialect: string(value, "dialect").and_then(|word| Dialect::parse(&word)).unwrap_or(default.dialect),
         limits: Limits {
             max_file_size: number(&limits, "max_file_size"),
             max_request_size: number(&limits, "max_request_size"),
@@ -108,6 +114,10 @@ fn receipt(value: &JsValue) -> Option<Receipt> {
         sha256: string(value, "sha256"),
         stored_ms: number(value, "stored_ms").unwrap_or_default(),
         url: string(value, "url")?,
+        path: string(value, "path").unwrap_or_default(),
+        fields: pairs(value, "fields"),
+        // Whoever writes a receipt has stored something.
+        proof: Proof::Stored,
     })
 }
 
@@ -122,7 +132,7 @@ fn error_body(value: &JsValue) -> Option<ErrorBody> {
 }
 
 /// The code that comes nearest to what a status says, for answers of proxies and other servers.
-fn code_of(status: u16) -> ErrorCode {
+pub(super) fn code_of(status: u16) -> ErrorCode {
     match status {
         401 => ErrorCode::Unauthorized,
         403 => ErrorCode::Forbidden,
@@ -137,6 +147,26 @@ fn code_of(status: u16) -> ErrorCode {
         400..=499 => ErrorCode::Malformed,
         500..=599 => ErrorCode::Internal,
         _ => ErrorCode::BadAnswer,
+    }
+}
+
+/// Some object, for the few who read what others than we write.
+pub(super) struct Value(JsValue);
+
+impl Value {
+    /// The object that is written so.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        JSON::parse(text).ok().map(Self)
+    }
+
+    /// A member that is a whole number.
+    pub(super) fn number(&self, key: &str) -> Option<u64> {
+        number(&self.0, key)
+    }
+
+    /// A member that is a text.
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        string(&self.0, key)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod again;
 mod clock;
+mod dialect;
 mod files;
 mod focus;
 mod json;
@@ -28,10 +29,10 @@ use web_sys::{
 
 use crate::{
     engine::{
-        command::{self, Command, Timer},
+        command::{self, Command, Manifest, Pairs, ReadAnswer, Timer},
         event::{Event, FileId, RequestId},
     },
-    wire::{ErrorBody, ErrorCode, Options, ProgressId, Protocol, Receipt, UploadId, headers},
+    wire::{Dialect, ErrorBody, ErrorCode, Options, ProgressId, Protocol, Receipt, UploadId, headers},
 };
 
 use files::{Dropped, Files, Picked};
@@ -43,11 +44,21 @@ use xhr::{Outcome, Request, Sent};
 /// listeners; no event follows. A browser has one thread, so the wrapper only satisfies the framework's types.
 pub(crate) struct Runtime(SendWrapper<Rc<Inner>>);
 
+pub(crate) use web_sys::File;
+
 impl Runtime {
     /// A runtime that reports to `deliver`, which may be called while a command is being carried out.
-    pub(crate) fn new(options: &Options, deliver: impl Fn(Event) + 'static) -> Self {
+    pub(crate) fn new(
+        options: &Options,
+        read: Option<ReadAnswer>,
+        deliver: impl Fn(Event) + 'static,
+    ) -> Self {
         Self(SendWrapper::new(Rc::new(Inner {
             deliver: Box::new(deliver),
+            read,
+            dialect: options.dialect,
+            headers: options.headers.clone(),
+            credentials: options.credentials,
             action: options.action.clone(),
             protocol: options.protocol,
             resumable: options.resumable.clone(),
@@ -69,6 +80,16 @@ impl Runtime {
             ticker: RefCell::new(None),
             later: RefCell::new(None),
         })))
+    }
+
+    /// Runs this to its end, beside everything else.
+    pub(crate) fn run(&self, task: impl Future<Output = ()> + 'static) {
+        spawn_local(task);
+    }
+
+    /// Takes these files.
+    pub(crate) fn add(&self, files: Vec<File>) {
+        self.0.add(Dropped { files, ..Dropped::default() }, None);
     }
 
     /// Milliseconds on a clock that never goes back.
@@ -138,19 +159,19 @@ impl command::Runtime for Runtime {
     fn execute(&self, command: Command) {
         let inner = &self.0;
         match command {
-            Command::SendForm { file, request, progress_id, attempt } => {
-                inner.send_form(file, request, &progress_id, attempt);
+            Command::SendForm { file, request, progress_id, attempt, manifest } => {
+                inner.send_form(file, request, &progress_id, attempt, &manifest);
             }
-            Command::Create { file, request, progress_id, attempt } => {
-                inner.create(file, request, &progress_id, attempt);
+            Command::Create { file, request, progress_id, attempt, manifest } => {
+                inner.create(file, request, &progress_id, attempt, &manifest);
             }
-            Command::AskOffset { file, request, url, progress_id } => {
-                inner.ask_offset(file, request, progress_id, &url);
+            Command::AskOffset { file, request, url, progress_id, headers } => {
+                inner.ask_offset(file, request, progress_id, &url, &headers);
             }
-            Command::SendRange { file, request, url, progress_id, attempt, offset, end } => {
-                inner.send_range(Range { file, request, url, progress_id, attempt, offset, end });
+            Command::SendRange { file, request, url, progress_id, attempt, offset, end, headers } => {
+                inner.send_range(Range { file, request, url, progress_id, attempt, offset, end, headers });
             }
-            Command::Discard { url } => inner.discard(url),
+            Command::Discard { url, headers } => inner.discard(url, &headers),
             Command::Remember { file, progress_id, url } => inner.remember(file, progress_id, url),
             Command::Unremember { file, progress_id } => inner.unremember(file, progress_id),
             Command::FetchFile { file, need } => inner.fetch_file(file, need),
@@ -164,7 +185,8 @@ impl command::Runtime for Runtime {
             Command::Arm { timer, delay_ms } => inner.arm(timer, delay_ms),
             Command::Disarm { timer } => drop(take(&mut inner.timers.borrow_mut(), &timer)),
             Command::Forget { file } => inner.files.forget(file),
-            Command::Notify(_) => {}
+            // Whoever has the page's ear does these.
+            Command::Prepare { .. } | Command::Notify(_) => {}
         }
     }
 }
@@ -241,6 +263,11 @@ pub(crate) fn write_setup(_options: &Options, _uploads: &[Receipt]) -> Option<St
 
 struct Inner {
     deliver: Box<dyn Fn(Event)>,
+    read: Option<ReadAnswer>,
+    dialect: Dialect,
+    /// What goes with questions; requests about a file bring their own.
+    headers: Pairs,
+    credentials: bool,
     action: String,
     field: String,
     progress: String,
@@ -263,7 +290,7 @@ struct Inner {
     missing: Keyed<FileId, Record>,
     /// The missing file that the person is choosing again.
     chosen_for: Cell<Option<FileId>>,
-    polls: Keyed<RequestId, Request>,
+    polls: Keyed<(RequestId, usize), Request>,
     timers: Keyed<Timer, Timeout>,
     listeners: RefCell<Vec<EventListener>>,
     ticker: RefCell<Option<Interval>>,
@@ -271,8 +298,15 @@ struct Inner {
 }
 
 impl Inner {
-    fn send_form(self: &Rc<Self>, file: FileId, request: RequestId, id: &ProgressId, attempt: u32) {
-        let Some((mut upload, form, size)) = self.prepare(file, id, attempt) else {
+    fn send_form(
+        self: &Rc<Self>,
+        file: FileId,
+        request: RequestId,
+        id: &ProgressId,
+        attempt: u32,
+        manifest: &Manifest,
+    ) {
+        let Some((mut upload, form, size)) = self.prepare(file, id, attempt, manifest) else {
             let error = ErrorBody::new(ErrorCode::Network, "");
             return (self.deliver)(Event::Failed { file, request, error, status: 0, retry_after_ms: None });
         };
@@ -282,7 +316,7 @@ impl Inner {
             if let Some(inner) = inner.upgrade() {
                 let ended = take(&mut inner.uploads.borrow_mut(), &request);
                 drop(ended);
-                (inner.deliver)(ending(file, request, outcome));
+                (inner.deliver)(inner.form_ending(file, request, outcome));
             }
         });
         upload.send_form(&form);
@@ -334,23 +368,84 @@ impl Inner {
     }
 
     /// Everything for one upload but the send. `None` when the file is gone or the browser refuses the URL.
-    fn prepare(&self, file: FileId, id: &ProgressId, attempt: u32) -> Option<(Request, FormData, u64)> {
+    fn prepare(
+        &self,
+        file: FileId,
+        id: &ProgressId,
+        attempt: u32,
+        manifest: &Manifest,
+    ) -> Option<(Request, FormData, u64)> {
         let Picked { file, digest, .. } = self.files.find(file)?;
         let size = file.size() as u64;
         let form = FormData::new().ok()?;
+        // All of them before the file: the server must know before the bytes come.
+        let text = |name: &str, value: &str| form.append_with_str(name, value).ok();
         if digest {
-            // Before the file: the server must know before the bytes come.
-            form.append_with_str("digest", "sha-256").ok()?;
+            text("digest", "sha-256")?;
         }
-        form.append_with_blob_and_filename(&self.field, &file, &file.name()).ok()?;
-        let upload = Request::open("POST", &self.action)?;
-        upload.header(headers::PROGRESS_ID, id.as_str());
-        upload.header(headers::ATTEMPT, &attempt.to_string());
-        upload.header(headers::FILE_SIZE, &size.to_string());
+        if !manifest.path.is_empty() {
+            text(headers::RELATIVE_PATH, &manifest.path)?;
+        }
+        for (name, value) in &manifest.fields {
+            text(name, value)?;
+        }
+        let counted = matches!(self.dialect, Dialect::Nginx | Dialect::Django) && !self.progress.is_empty();
+        let upload = if counted {
+            text(dialect::ID, id.as_str())?;
+            self.open("POST", &dialect::with_id(&self.action, id), &manifest.headers)?
+        } else {
+            self.open("POST", &self.action, &manifest.headers)?
+        };
+        form.append_with_blob_and_filename(&self.field, &file, &manifest.name).ok()?;
+        // A server of somebody else, on another site, would have to allow each of these by name.
+        if self.dialect == Dialect::Plimsoll {
+            upload.header(headers::PROGRESS_ID, id.as_str());
+            upload.header(headers::ATTEMPT, &attempt.to_string());
+            upload.header(headers::FILE_SIZE, &size.to_string());
+        }
         Some((upload, form, size))
     }
 
+    /// A request with what the page wants to go with it.
+    fn open(&self, method: &str, url: &str, headers: &Pairs) -> Option<Request> {
+        let request = Request::open(method, url)?;
+        if self.credentials {
+            request.with_credentials();
+        }
+        for (name, value) in headers {
+            request.header(name, value);
+        }
+        Some(request)
+    }
+
+    /// How the end of a form's request is reported.
+    fn form_ending(&self, file: FileId, request: RequestId, outcome: Outcome) -> Event {
+        let Outcome::Answered(answer) = &outcome else { return ending(file, request, outcome) };
+        let read = match &self.read {
+            Some(read) => read(answer.status, &answer.body),
+            None if self.dialect != Dialect::Plimsoll && answer.is_success() => {
+                json::first_receipt(&answer.body).map_or_else(|| Ok(Receipt::accepted("")), Ok)
+            }
+            None => return ending(file, request, outcome),
+        };
+        match read {
+            Ok(mut receipt) => {
+                if receipt.stored_ms == 0 {
+                    receipt.stored_ms = js_sys::Date::now() as u64;
+                }
+                Event::Accepted { file, request, receipt }
+            }
+            Err(error) => {
+                let (status, retry_after_ms) = (answer.status, answer.retry_after_ms);
+                Event::Failed { file, request, error, status, retry_after_ms }
+            }
+        }
+    }
+
     fn poll(self: &Rc<Self>, poll: RequestId, ids: &[ProgressId]) {
+        if self.dialect != Dialect::Plimsoll {
+            return self.poll_each(poll, ids);
+        }
         let mut url = self.progress.clone();
         for (index, id) in ids.iter().enumerate() {
             url.push_str(match index {
@@ -360,25 +455,59 @@ impl Inner {
             });
             url.push_str(id.as_str());
         }
-        let Some(mut request) = Request::open("GET", &url) else {
-            return (self.deliver)(Event::PollFailed { poll });
-        };
-        let inner = Rc::downgrade(self);
-        request.on_end(move |outcome| {
-            let Some(inner) = inner.upgrade() else { return };
-            let ended = take(&mut inner.polls.borrow_mut(), &poll);
-            drop(ended);
-            let frames = match outcome {
-                Outcome::Answered(answer) if answer.is_success() => json::frames(&answer.body),
-                _ => None,
-            };
-            (inner.deliver)(match frames {
+        self.question((poll, 0), &url, move |inner, answer| {
+            (inner.deliver)(match answer.and_then(|text| json::frames(&text)) {
                 Some(frames) => Event::Polled { poll, frames },
                 None => Event::PollFailed { poll },
             });
         });
+    }
+
+    /// Servers of other people are asked about one upload at a time; the poll is answered when all are.
+    fn poll_each(self: &Rc<Self>, poll: RequestId, ids: &[ProgressId]) {
+        let frames: Rc<RefCell<Vec<_>>> = Rc::default();
+        let out = Rc::new(Cell::new(ids.len()));
+        for (place, id) in ids.iter().enumerate() {
+            let (frames, out, id) = (Rc::clone(&frames), Rc::clone(&out), id.clone());
+            self.question((poll, place), &dialect::question(&self.progress, &id), move |inner, answer| {
+                let frame =
+                    answer.and_then(|text| dialect::frame(inner.dialect, &text, id, u64::from(poll.0)));
+                frames.borrow_mut().extend(frame);
+                out.set(out.get() - 1);
+                if out.get() == 0 {
+                    let frames = frames.take();
+                    (inner.deliver)(match frames.is_empty() {
+                        false => Event::Polled { poll, frames },
+                        true => Event::PollFailed { poll },
+                    });
+                }
+            });
+        }
+    }
+
+    /// Asks for a text; `None` when there is no answer, or none of success.
+    fn question(
+        self: &Rc<Self>,
+        key: (RequestId, usize),
+        url: &str,
+        told: impl FnOnce(&Inner, Option<String>) + 'static,
+    ) {
+        let Some(mut request) = self.open("GET", url, &self.headers) else { return told(self, None) };
+        let inner = Rc::downgrade(self);
+        request.on_end(move |outcome| {
+            let Some(inner) = inner.upgrade() else { return };
+            let ended = take(&mut inner.polls.borrow_mut(), &key);
+            drop(ended);
+            told(
+                &inner,
+                match outcome {
+                    Outcome::Answered(answer) if answer.is_success() => Some(answer.body),
+                    _ => None,
+                },
+            );
+        });
         request.send(None);
-        self.polls.borrow_mut().push((poll, request));
+        self.polls.borrow_mut().push((key, request));
     }
 
     fn arm(self: &Rc<Self>, timer: Timer, delay_ms: u32) {

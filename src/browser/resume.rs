@@ -11,7 +11,10 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::Url;
 
 use crate::{
-    engine::event::{Event, FileId, RequestId},
+    engine::{
+        command::{Manifest, Pairs},
+        event::{Event, FileId, RequestId},
+    },
     wire::{ErrorBody, ErrorCode, ProgressId, Protocol, Receipt, UploadId, headers},
 };
 
@@ -32,20 +35,33 @@ pub(super) struct Range {
     pub(super) attempt: u32,
     pub(super) offset: u64,
     pub(super) end: u64,
+    pub(super) headers: Pairs,
 }
 
 impl Inner {
     /// Creates an upload without content: whatever breaks later, its address is known.
-    pub(super) fn create(self: &Rc<Self>, file: FileId, request: RequestId, id: &ProgressId, attempt: u32) {
+    pub(super) fn create(
+        self: &Rc<Self>,
+        file: FileId,
+        request: RequestId,
+        id: &ProgressId,
+        attempt: u32,
+        manifest: &Manifest,
+    ) {
         let picked = self.files.find(file);
-        let opened = picked.as_ref().and_then(|_| self.open("POST", &self.resumable));
+        let opened = picked.as_ref().and_then(|_| self.speak("POST", &self.resumable, &manifest.headers));
         let (Some(picked), Some(upload)) = (picked, opened) else { return self.unsent(file, request) };
         upload.header(headers::UPLOAD_LENGTH, &(picked.file.size() as u64).to_string());
         if self.is_tus() {
-            upload.header(headers::UPLOAD_METADATA, &metadata(&picked));
+            upload.header(headers::UPLOAD_METADATA, &metadata(&picked, manifest));
         } else {
             upload.header(headers::UPLOAD_COMPLETE, "?0");
-            upload.header("Content-Disposition", &disposition(&picked.file.name()));
+            upload.header("Content-Disposition", &disposition(&manifest.name));
+            // The same notation as in tus; structured fields could not tell two names of one spelling apart.
+            let pairs = described(manifest);
+            if !pairs.is_empty() {
+                upload.header(headers::UPLOAD_METADATA, &pairs);
+            }
             if picked.digest {
                 upload.header(headers::WANT_REPR_DIGEST, "sha-256=10");
             }
@@ -67,8 +83,15 @@ impl Inner {
     }
 
     /// Asks how much the server has.
-    pub(super) fn ask_offset(self: &Rc<Self>, file: FileId, request: RequestId, id: ProgressId, url: &str) {
-        let Some(question) = self.open("HEAD", url) else { return self.unsent(file, request) };
+    pub(super) fn ask_offset(
+        self: &Rc<Self>,
+        file: FileId,
+        request: RequestId,
+        id: ProgressId,
+        url: &str,
+        headers: &Pairs,
+    ) {
+        let Some(question) = self.speak("HEAD", url, headers) else { return self.unsent(file, request) };
         let url = url.to_owned();
         self.dispatch(question, request, None, move |inner, outcome| match outcome {
             Outcome::Answered(answer) if answer.is_success() => {
@@ -116,9 +139,9 @@ impl Inner {
     }
 
     fn send_slice(self: &Rc<Self>, range: Range, picked: &Picked) {
-        let Range { file, request, url, progress_id, attempt, offset, end } = range;
+        let Range { file, request, url, progress_id, attempt, offset, end, headers: fields } = range;
         let slice = picked.file.slice_with_f64_and_f64(offset as f64, end as f64).ok();
-        let opened = slice.as_ref().and_then(|_| self.open("PATCH", &url));
+        let opened = slice.as_ref().and_then(|_| self.speak("PATCH", &url, &fields));
         let (Some(slice), Some(mut upload)) = (slice, opened) else { return self.unsent(file, request) };
         let last = end == picked.file.size() as u64;
         upload.header(headers::UPLOAD_OFFSET, &offset.to_string());
@@ -151,8 +174,8 @@ impl Inner {
     }
 
     /// Deletes an upload on the server. Nobody waits for the answer; what cannot be deleted expires.
-    pub(super) fn discard(self: &Rc<Self>, url: String) {
-        let Some(mut request) = self.open("DELETE", &url) else { return };
+    pub(super) fn discard(self: &Rc<Self>, url: String, headers: &Pairs) {
+        let Some(mut request) = self.speak("DELETE", &url, headers) else { return };
         let (inner, key) = (Rc::downgrade(self), url.clone());
         request.on_end(move |_| {
             if let Some(inner) = inner.upgrade() {
@@ -168,8 +191,8 @@ impl Inner {
         self.protocol == Protocol::Tus
     }
 
-    pub(super) fn open(&self, method: &str, url: &str) -> Option<Request> {
-        let request = Request::open(method, url)?;
+    pub(super) fn speak(&self, method: &str, url: &str, headers: &Pairs) -> Option<Request> {
+        let request = self.open(method, url, headers)?;
         if self.is_tus() {
             request.header(headers::TUS_RESUMABLE, "1.0.0");
         }
@@ -248,6 +271,7 @@ fn receipt(picked: &Picked, url: &str, id: &ProgressId) -> Receipt {
         sha256: None,
         stored_ms: Date::now() as u64,
         url: if ours { path } else { url.to_owned() },
+        ..Receipt::default()
     }
 }
 
@@ -268,14 +292,40 @@ fn disposition(name: &str) -> String {
 }
 
 /// `Upload-Metadata` of tus: keys, and values in base64.
-fn metadata(picked: &Picked) -> String {
-    let mut text = format!("filename {}", base64(picked.file.name().as_bytes()));
-    let kind = picked.file.type_();
-    if !kind.is_empty() {
-        text.push_str(",filetype ");
-        text.push_str(&base64(kind.as_bytes()));
+fn metadata(picked: &Picked, manifest: &Manifest) -> String {
+    let mut text = String::new();
+    push(&mut text, "filename", &manifest.name);
+    push(&mut text, "filetype", &picked.file.type_());
+    let more = described(manifest);
+    if !more.is_empty() {
+        text.push(',');
+        text.push_str(&more);
     }
     text
+}
+
+/// The path and the fields in the notation of `Upload-Metadata`.
+fn described(manifest: &Manifest) -> String {
+    let mut text = String::new();
+    push(&mut text, headers::RELATIVE_PATH, &manifest.path);
+    for (name, value) in &manifest.fields {
+        // A key that the notation has no place for would only have the whole refused.
+        if !name.is_empty() && name.bytes().all(|letter| letter.is_ascii_graphic() && letter != b',') {
+            push(&mut text, name, value);
+        }
+    }
+    text
+}
+
+fn push(text: &mut String, key: &str, value: &str) {
+    if !value.is_empty() {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(key);
+        text.push(' ');
+        text.push_str(&base64(value.as_bytes()));
+    }
 }
 
 /// RFC 4648, section 4. The browser's own takes no text beyond Latin-1.

@@ -13,13 +13,12 @@ use gloo_timers::callback::Timeout;
 use wasm_bindgen::JsCast;
 use web_sys::{Blob, EventTarget, FormData, ProgressEvent, XmlHttpRequest};
 
+use crate::engine::in_file;
+
 use super::clock;
 
 /// A WebKit tells of every 8 KiB: what is handed on is at most this often, and the last value always.
 const PACE_MS: u64 = 50;
-
-/// What a multipart form may weigh besides its file: boundaries, part headers, the other fields.
-const MOST_FRAMING: u64 = 16 * 1024;
 
 /// How a request ended.
 pub(super) enum Outcome {
@@ -95,7 +94,12 @@ impl Request {
         Some(request)
     }
 
-    /// Adds a header. Names and values are ours or ids of a fixed grammar, so a browser has no reason to refuse one.
+    /// Sends cookies along to another site, and takes those it sets.
+    pub(super) fn with_credentials(&self) {
+        self.xhr.set_with_credentials(true);
+    }
+
+    /// Adds a header. One that the browser refuses, because the page has named what no page may set, is left out.
     pub(super) fn header(&self, name: &str, value: &str) {
         let _ = self.xhr.set_request_header(name, value);
     }
@@ -195,17 +199,6 @@ impl Pace {
         self.told_ms.set(clock::now_ms());
         (self.sent)(Sent::File(self.latest.get()));
     }
-}
-
-/// Bytes of the file among `loaded` bytes of the body. The file's own size rules; the body's total is known to be
-/// wrong on some systems and serves only to tell how much of the body is not file.
-fn in_file(loaded: u64, total: u64, size: u64) -> u64 {
-    if loaded >= total {
-        return loaded.min(size);
-    }
-    let framing = total.saturating_sub(size);
-    let framing = if framing <= MOST_FRAMING { framing } else { 0 };
-    loaded.saturating_sub(framing).min(size)
 }
 
 fn answer(xhr: &XmlHttpRequest) -> Option<Answer> {

@@ -1,8 +1,32 @@
 //! What a queue wants done, and the one small trait of whoever does it. Must never know how it is done.
 
-use crate::wire::ProgressId;
+use std::sync::Arc;
 
-use super::event::{FileId, Need, RequestId};
+use crate::wire::{ErrorBody, ProgressId, Receipt};
+
+use super::{
+    event::{FileId, Need, RequestId},
+    news::FileInfo,
+};
+
+/// Names and values, in their order.
+pub type Pairs = Vec<(String, String)>;
+
+/// Reads the status and the text of an answer to a form: what was stored, or what is wrong.
+pub type ReadAnswer = Arc<dyn Fn(u16, &str) -> Result<Receipt, ErrorBody> + Send + Sync>;
+
+/// What the server is told of a file besides its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// Its name.
+    pub name: String,
+    /// Its path inside the folder that was picked, with `/`; empty for a single file.
+    pub path: String,
+    /// Header fields of the request; no name twice.
+    pub headers: Pairs,
+    /// Form fields before the file, or metadata of a resumable upload; no name twice.
+    pub fields: Pairs,
+}
 
 /// One thing to do. Commands are done in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +41,19 @@ pub enum Command {
         progress_id: ProgressId,
         /// Which try this is, in `Plimsoll-Attempt`: 1, 2, …
         attempt: u32,
+        /// What goes before the bytes.
+        manifest: Manifest,
+    },
+    /// Ask the page before the next request of a file. As long as it takes, the file holds a slot.
+    Prepare {
+        /// The file, as it stands.
+        file: FileInfo,
+        /// The question's number.
+        request: RequestId,
+        /// Whether the page is to be asked if the file may be sent at all. Once for each file.
+        upload: bool,
+        /// Whether the last request was refused for what the page had said, or not said: 401 or 403.
+        again: bool,
     },
     /// Create a resumable upload on the server, without any of its bytes ("careful creation"): whatever happens
     /// later, there is an address to ask. Were the answer lost, the next try is answered with the same upload, which
@@ -30,6 +67,8 @@ pub enum Command {
         progress_id: ProgressId,
         /// Which try this is, in `Plimsoll-Attempt`: 1, 2, …
         attempt: u32,
+        /// What the upload is created with.
+        manifest: Manifest,
     },
     /// Ask the server how much of this upload it holds for good.
     AskOffset {
@@ -41,6 +80,8 @@ pub enum Command {
         url: String,
         /// The id that the server was told.
         progress_id: ProgressId,
+        /// Header fields of the request.
+        headers: Pairs,
     },
     /// Append these bytes of the file to its upload. `end` is the file's length for the last of them: the upload is
     /// then to be completed.
@@ -59,11 +100,15 @@ pub enum Command {
         offset: u64,
         /// The byte after the last; equal to `offset` when only the completion is left.
         end: u64,
+        /// Header fields of the request.
+        headers: Pairs,
     },
     /// Delete this upload on the server; nobody waits for the answer.
     Discard {
         /// The upload's address, as the server told it.
         url: String,
+        /// Header fields of the request: those of the last one about this upload.
+        headers: Pairs,
     },
     /// Keep what is needed to go on with this upload after the page is gone.
     Remember {
@@ -166,6 +211,7 @@ pub enum Notice {
 /// has returned; every request ends in exactly one event, `Failed`, `Aborted` or the success of its kind: `Accepted`
 /// for a `SendForm`, `Created` for a `Create`, `Offset` for an `AskOffset`, `Accepted` (when the server says that it
 /// has the whole) or `Offset` for a `SendRange`, `Accepted` also for an `AskOffset` when the answer to that says so;
+/// every `Prepare` in at most one of `Prepared` and `Declined`, for a page may forget to answer;
 /// every `Poll` in exactly one of `Polled` and `PollFailed`, an abandoned one perhaps in neither; when the runtime is
 /// dropped, every request is aborted, every timer cleared, and no event follows.
 pub trait Runtime {

@@ -2,7 +2,7 @@
 
 use crate::wire::{ErrorBody, Limits, ProgressFrame, ProgressId, Receipt};
 
-use super::command::Timer;
+use super::command::{Pairs, Timer};
 
 /// One file in one widget: counts up, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +58,19 @@ pub enum Need {
     Leave,
 }
 
+/// What the page wants done with a file's next request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The name to send it under from now on.
+    pub name: Option<String>,
+    /// Fields that go with it from now on.
+    pub kept: Option<Pairs>,
+    /// Header fields of this request.
+    pub headers: Pairs,
+    /// Fields of this request, if it takes any.
+    pub fields: Pairs,
+}
+
 /// Everything that can happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -111,6 +124,24 @@ pub enum Event {
     Cancel(Scope),
     /// Take off the list; `All` takes off what has ended.
     Remove(Scope),
+    /// The page has been asked: send it, in this way.
+    Prepared {
+        /// The file.
+        file: FileId,
+        /// The question's number.
+        request: RequestId,
+        /// What the page said.
+        answer: Answer,
+    },
+    /// The page has been asked: do not send it.
+    Declined {
+        /// The file.
+        file: FileId,
+        /// The question's number.
+        request: RequestId,
+        /// Why.
+        error: ErrorBody,
+    },
     /// The browser handed over this many bytes of the file in all (not of the request body).
     Sent {
         /// The file.

@@ -4,7 +4,7 @@
 use crate::wire::{ErrorBody, ErrorCode, ProgressId, ProgressState, Receipt};
 
 use super::{
-    event::{Candidate, FileId, FileMeta, Need, RequestId},
+    event::{Answer, Candidate, FileId, FileMeta, Need, RequestId},
     meter::Meter,
 };
 
@@ -15,6 +15,13 @@ pub enum Phase {
     Queued {
         /// Whether it may start as soon as a slot is free.
         ready: bool,
+    },
+    /// The page is being asked, before the next request.
+    Preparing {
+        /// The question.
+        request: RequestId,
+        /// Between two slices, with nothing wrong.
+        midway: bool,
     },
     /// A resumable upload is being created, or the server asked how much of it it holds. A form upload has nothing to
     /// set up.
@@ -83,12 +90,13 @@ pub enum Cause {
 }
 
 impl Phase {
-    /// The request under way, if one is.
+    /// The request under way, if one is, or the question to the page. Either holds a slot.
     pub(super) fn request(&self) -> Option<RequestId> {
         match self {
-            Self::Creating { request } | Self::Sending { request } | Self::Processing { request } => {
-                Some(*request)
-            }
+            Self::Preparing { request, .. }
+            | Self::Creating { request }
+            | Self::Sending { request }
+            | Self::Processing { request } => Some(*request),
             _ => None,
         }
     }
@@ -165,6 +173,18 @@ pub(super) struct Item {
     pub(super) went_on: Option<(u64, u8)>,
     /// When a connection on which nothing moved was last replaced.
     pub(super) replaced_ms: Option<u64>,
+    /// Whether the page has agreed to it.
+    pub(super) admitted: bool,
+    /// Whether the page's answer is there and its request is not sent yet.
+    pub(super) prepared: bool,
+    /// What the page said last.
+    pub(super) answer: Answer,
+    /// Whether the last request was refused for what the page had said.
+    pub(super) refused: bool,
+    /// Whether the page was asked once more after a refusal, and nothing has been gained since.
+    pub(super) asked_again: bool,
+    /// Whether it was told that this file has started.
+    pub(super) started: bool,
     /// What the two witnesses said of this try.
     pub(super) tally: Tally,
     /// Whether the bar shows the server's count. Otherwise nobody can be asked, and it shows the browser's.
@@ -207,6 +227,8 @@ pub(super) struct Tally {
     pub(super) seq: Option<u64>,
     /// What that frame said.
     pub(super) state: Option<ProgressState>,
+    /// So often the server of somebody else said that it has not heard of this try.
+    pub(super) unheard: u8,
     /// Why the server says this try failed.
     pub(super) error: Option<ErrorBody>,
     /// When the bytes that the bar shows last grew.
@@ -259,6 +281,12 @@ impl Item {
             begun: None,
             went_on: None,
             replaced_ms: None,
+            admitted: false,
+            prepared: false,
+            answer: Answer::default(),
+            refused: false,
+            asked_again: false,
+            started: false,
             tally: Tally::default(),
             by_server: false,
             meter: Meter::start(0, 0),
@@ -355,6 +383,20 @@ impl Item {
         }
         share
     }
+}
+
+/// What a multipart form may weigh besides its file, in bytes: boundaries, part headers, the other fields.
+const MOST_FRAMING: u64 = 16 * 1024;
+
+/// Bytes of a file of this size among `loaded` bytes of the body that carries it. The file's own size rules; the
+/// body's total is known to be wrong on some systems and serves only to tell how much of the body is not file.
+pub fn in_file(loaded: u64, total: u64, size: u64) -> u64 {
+    if loaded >= total {
+        return loaded.min(size);
+    }
+    let framing = total.saturating_sub(size);
+    let framing = if framing <= MOST_FRAMING { framing } else { 0 };
+    loaded.saturating_sub(framing).min(size)
 }
 
 /// Whole percent, rounded down and at most 99.

@@ -13,12 +13,14 @@
 //! | `retry` | what is tried again, and when |
 //! | `meter` | how fast, how long still |
 //! | `view` | what a person is shown |
+//! | `news` | what the page around is told |
 
 mod admit;
 pub mod command;
 pub mod event;
 mod item;
 mod meter;
+pub mod news;
 mod queue;
 mod resume;
 mod resume_tests;
@@ -27,5 +29,5 @@ mod sim;
 mod tests;
 pub mod view;
 
-pub use item::{Cause, Phase};
+pub use item::{Cause, Phase, in_file};
 pub use queue::Queue;

@@ -18,14 +18,17 @@
 //! | was failed by the server, and its request has not ended | as before: a browser may be sending it again by itself |
 //! | was refused, cancelled or expired, or has ended | never again |
 
-use crate::wire::{ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState, Receipt};
+use crate::wire::{
+    Dialect, ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState, Proof, Protocol, Receipt,
+};
 
 use super::{
     admit::{self, Accept},
-    command::{Command, Notice, Timer},
-    event::{Candidate, Event, FileId, Need, RequestId, Scope},
-    item::{Cause, Item, Phase, Share, Tally, Way},
+    command::{Command, Manifest, Notice, Pairs, Timer},
+    event::{Answer, Candidate, Event, FileId, Need, RequestId, Scope},
+    item::{Cause, Item, Phase, Share, Tally, Way, in_file},
     meter::{Meter, STALL_MS},
+    news::{self, UploadEvent},
     resume,
     retry::{self, Random},
 };
@@ -90,6 +93,10 @@ pub struct Queue {
     next_request: u32,
     pub(super) online: bool,
     poll: Poll,
+    /// Whether the page is asked before a file is sent at all, and before each request.
+    consults: (bool, bool),
+    pub(super) listening: bool,
+    pub(super) news: Vec<UploadEvent>,
 }
 
 /// The one poll.
@@ -126,7 +133,15 @@ impl Queue {
             next_request: 1,
             online: true,
             poll: Poll::default(),
+            consults: (false, false),
+            listening: false,
+            news: Vec::new(),
         }
+    }
+
+    /// From now on the page is asked: once for each file, before its first request; and right before each request.
+    pub fn consult(&mut self, upload: bool, request: bool) {
+        self.consults = (upload, request);
     }
 
     /// Takes in one event and gives the commands that follow from it, in their order. `now_ms` is a clock that does
@@ -140,7 +155,11 @@ impl Queue {
         let Share { active, held, done, failed, rejected, cancelled, .. } = self.sums;
         // What is held ends nothing, and does not stand in the way of the end of the others.
         if active == 0 && held < left && !self.items.is_empty() {
-            turn.out.push(Command::Notify(Notice::AllEnded { done, failed: failed + rejected + cancelled }));
+            let failed = failed + rejected + cancelled;
+            turn.out.push(Command::Notify(Notice::AllEnded { done, failed }));
+            if self.listening {
+                self.news.push(UploadEvent::Ended { done, failed });
+            }
         }
         turn.out
     }
@@ -177,7 +196,20 @@ impl Queue {
     }
 
     pub(super) fn can_ask(&self) -> bool {
-        !self.options.progress.is_empty()
+        let asked = match self.options.dialect {
+            Dialect::Plimsoll => true,
+            // These count forms.
+            Dialect::Nginx | Dialect::Django => {
+                matches!(self.options.protocol, Protocol::Auto | Protocol::Form)
+            }
+            Dialect::Plain => false,
+        };
+        asked && !self.options.progress.is_empty()
+    }
+
+    /// Whether the server is one of somebody else, who numbers neither tries nor answers.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.options.dialect != Dialect::Plimsoll
     }
 
     pub(super) fn find(&self, id: FileId) -> Option<usize> {
@@ -187,6 +219,11 @@ impl Queue {
     /// The file that this request works for now; late news about any other finds nothing.
     pub(super) fn current(&self, id: FileId, request: RequestId) -> Option<usize> {
         self.find(id).filter(|at| self.items[*at].phase.request() == Some(request))
+    }
+
+    /// As [`Self::current`], for the question to the page.
+    fn asked(&self, file: FileId, request: RequestId) -> Option<usize> {
+        self.current(file, request).filter(|at| matches!(self.items[*at].phase, Phase::Preparing { .. }))
     }
 
     fn take_in(&mut self, event: Event, turn: &mut Turn) {
@@ -235,6 +272,16 @@ impl Queue {
                 }
             }
             Event::Remove(scope) => self.remove(scope, turn),
+            Event::Prepared { file, request, answer } => {
+                if let Some(at) = self.asked(file, request) {
+                    self.prepared(at, answer, turn);
+                }
+            }
+            Event::Declined { file, request, error } => {
+                if let Some(at) = self.asked(file, request) {
+                    self.enter(at, Phase::Rejected { reason: error }, turn);
+                }
+            }
             Event::Sent { file, request, loaded } => {
                 if let Some(at) = self.current(file, request) {
                     self.sent(at, loaded, turn);
@@ -339,6 +386,9 @@ impl Queue {
         let at = self.items.partition_point(|item| item.id < candidate.id);
         let way = self.way(candidate.meta.size);
         self.items.insert(at, Item::new(candidate, Phase::Queued { ready: false }, way));
+        if !matches!(phase, Phase::Rejected { .. }) {
+            self.tell(at, |file, _| UploadEvent::Added { file });
+        }
         self.enter(at, phase, turn);
     }
 
@@ -364,6 +414,7 @@ impl Queue {
                 // Through the same door as a cancel, so that nothing of it stays armed, watched or counted.
                 let forgotten = matches!(self.items[at].phase, Phase::Done { .. } | Phase::Rejected { .. });
                 self.enter(at, Phase::Cancelled, turn);
+                self.tell(at, |file, _| UploadEvent::Removed { file });
                 let item = &mut self.items[at];
                 if !forgotten {
                     turn.out.push(Command::Forget { file: item.id });
@@ -386,7 +437,11 @@ impl Queue {
         match self.items[at].phase {
             // The server has everything: there is nothing to hold any more.
             Phase::Processing { .. } | Phase::Paused | Phase::Missing { .. } => {}
-            Phase::Queued { .. } | Phase::Creating { .. } | Phase::Sending { .. } | Phase::Waiting { .. } => {
+            Phase::Queued { .. }
+            | Phase::Preparing { .. }
+            | Phase::Creating { .. }
+            | Phase::Sending { .. }
+            | Phase::Waiting { .. } => {
                 self.give_up_request(at, turn);
                 self.enter(at, Phase::Paused, turn);
             }
@@ -398,6 +453,7 @@ impl Queue {
         match self.items[at].phase {
             Phase::Failed { again: true, .. } | Phase::Cancelled if self.items[at].at_hand => {
                 self.items[at].tries = 0;
+                self.items[at].asked_again = false;
                 self.begin_anew_if_changed(at, turn);
                 self.go_on(at, turn);
             }
@@ -422,8 +478,9 @@ impl Queue {
         let can_ask = self.can_ask();
         let item = &mut self.items[at];
         if let Some(request) = item.phase.request() {
-            // What became of a resumable one its own offset will say.
-            item.fate_unknown = can_ask && !item.is_resumable() && may_be_stored(item);
+            // What became of a resumable one its own offset will say; and before the page has answered nothing is sent.
+            let sent = !matches!(item.phase, Phase::Preparing { .. });
+            item.fate_unknown = can_ask && sent && !item.is_resumable() && may_be_stored(item);
             turn.out.push(Command::Abort { file: item.id, request });
         }
     }
@@ -452,15 +509,83 @@ impl Queue {
         }
     }
 
-    fn send_form(&mut self, at: usize, turn: &mut Turn) {
+    /// Asks the page before the next request, if it wants to be asked. `true`: the request waits for its answer.
+    pub(super) fn asks_first(&mut self, at: usize, turn: &mut Turn) -> bool {
+        let (upload, each) = self.consults;
+        let item = &mut self.items[at];
+        if std::mem::take(&mut item.prepared) {
+            return false;
+        }
+        // What was found again has been agreed to before.
+        let upload = upload && !item.admitted && item.upload().is_none();
+        if !upload && !each {
+            return false;
+        }
+        let again = std::mem::take(&mut item.refused);
+        let midway = matches!(item.phase, Phase::Sending { .. } | Phase::Processing { .. }) && !again;
+        let file = news::info(item);
         let request = self.new_request();
-        let (can_ask, by_server) = (self.can_ask(), self.server_counts());
+        turn.out.push(Command::Prepare { file, request, upload, again });
+        self.enter(at, Phase::Preparing { request, midway }, turn);
+        true
+    }
+
+    fn prepared(&mut self, at: usize, mut answer: Answer, turn: &mut Turn) {
+        let item = &mut self.items[at];
+        item.admitted = true;
+        if let Some(name) = answer.name.take() {
+            item.meta.name = name;
+        }
+        answer.kept = answer.kept.take().or_else(|| item.answer.kept.take());
+        item.answer = answer;
+        if !self.online {
+            // By then its answer may be too old.
+            let phase = Phase::Waiting { cause: Cause::Offline, until_ms: None, error: None };
+            return self.enter(at, phase, turn);
+        }
+        item.prepared = true;
+        match item.way {
+            Way::Form => self.send_form(at, turn),
+            Way::Resumable(_) => self.advance(at, turn),
+        }
+    }
+
+    /// The header fields of the next request: later ones take the place of earlier ones of the same name.
+    pub(super) fn headers(&self, at: usize) -> Pairs {
+        let mut headers = self.options.headers.clone();
+        put(&mut headers, &self.items[at].answer.headers);
+        headers
+    }
+
+    /// What the server is told of a file.
+    pub(super) fn manifest(&self, at: usize) -> Manifest {
+        let item = &self.items[at];
+        let mut fields = self.options.fields.clone();
+        if let Some(kept) = &item.answer.kept {
+            put(&mut fields, kept);
+        }
+        put(&mut fields, &item.answer.fields);
+        let (name, path) = (item.meta.name.clone(), item.meta.path.clone());
+        Manifest { name, path, headers: self.headers(at), fields }
+    }
+
+    fn send_form(&mut self, at: usize, turn: &mut Turn) {
+        if self.asks_first(at, turn) {
+            return;
+        }
+        let request = self.new_request();
+        let manifest = self.manifest(at);
+        let (can_ask, by_server, foreign) = (self.can_ask(), self.server_counts(), self.is_foreign());
         let first_poll_ms = turn.now + self.random.around(FIRST_POLL_MS);
         let item = &mut self.items[at];
         if item.tally.sent > 0 {
             item.restart(turn.now, 0);
         }
         item.attempt += 1;
+        if foreign && item.attempt > 1 {
+            // There an id stands for one request: sent again under the same, it would be told the first one's end.
+            item.progress_id = item.progress_id.successor();
+        }
         item.tally = Tally { gain_ms: turn.now, sent_gain_ms: turn.now, ..Tally::default() };
         item.meter = Meter::start(turn.now, 0);
         item.by_server = by_server;
@@ -476,6 +601,7 @@ impl Queue {
             request,
             progress_id: item.progress_id.clone(),
             attempt: item.attempt,
+            manifest,
         });
         if can_ask {
             turn.arm(Timer::Silent(file), SILENT_MS);
@@ -491,6 +617,7 @@ impl Queue {
     }
 
     fn accepted(&mut self, at: usize, receipt: Receipt, turn: &mut Turn) {
+        let receipt = filled_in(&self.items[at], receipt);
         if receipt.size == self.items[at].meta.size {
             self.enter(at, Phase::Done { receipt }, turn);
         } else {
@@ -514,7 +641,25 @@ impl Queue {
             _ => error,
         };
         // From here on the error itself says whether trying again can help.
-        let error = ErrorBody { retryable: retry::can_help(&error, status), ..error };
+        let mut error = ErrorBody { retryable: retry::can_help(&error, status), ..error };
+        if self.consults.1 && matches!(status, 401 | 403) {
+            if self.online && !std::mem::replace(&mut item.asked_again, true) {
+                // What the page gives its requests may have aged: it is asked for it once more.
+                item.refused = true;
+                if let Some(upload) = item.upload() {
+                    upload.confirmed = None;
+                }
+                return match item.way {
+                    Way::Form => self.send_form(at, turn),
+                    Way::Resumable(_) => self.advance(at, turn),
+                };
+            }
+            // A server that has no words for it means what the other status means.
+            if error.message.is_empty() {
+                error.code = ErrorCode::Unauthorized;
+            }
+        }
+        let item = &mut self.items[at];
         if item.is_resumable() {
             return self.cut(at, error, status, retry_after_ms, turn);
         }
@@ -653,7 +798,7 @@ impl Queue {
     }
 
     pub(super) fn processing(&mut self, at: usize, turn: &mut Turn) {
-        if let Some(request) = self.items[at].phase.request() {
+        if let Phase::Sending { request } = self.items[at].phase {
             self.enter(at, Phase::Processing { request }, turn);
         }
     }
@@ -695,13 +840,17 @@ impl Queue {
         if first {
             self.witnesses_changed(turn);
         }
-        for frame in frames {
+        let foreign = self.is_foreign();
+        for mut frame in frames {
             let asked = self
                 .watched
                 .iter()
                 .copied()
                 .find(|id| self.find(*id).is_some_and(|at| self.items[at].progress_id == frame.id));
             if let Some(at) = asked.and_then(|id| self.find(id)) {
+                if foreign {
+                    self.translate(at, &mut frame, turn);
+                }
                 if let Some(request) = self.items[at].phase.request() {
                     if self.items[at].is_resumable() {
                         // What was asked before the present request began says nothing of it.
@@ -726,6 +875,28 @@ impl Queue {
         }
     }
 
+    /// Makes a frame of somebody else's count one of ours: the id is the try's own, and the counts are those of the
+    /// whole request.
+    fn translate(&mut self, at: usize, frame: &mut ProgressFrame, turn: &mut Turn) {
+        let item = &mut self.items[at];
+        let size = item.meta.size;
+        frame.attempt = item.attempt;
+        frame.received = in_file(frame.body_received, frame.body_size.unwrap_or(size), size);
+        if frame.state != ProgressState::Unknown || item.tally.seq.is_some() {
+            return;
+        }
+        item.tally.unheard = item.tally.unheard.saturating_add(1);
+        if item.tally.unheard == POLLS_IN_VAIN && item.by_server {
+            // These say "not yet" for ever where they do not count at all: then the browser's word is all there is.
+            item.by_server = false;
+            let whole = item.tally.heard && item.tally.loaded == size;
+            if whole {
+                self.processing(at, turn);
+            }
+            self.touch(at, turn);
+        }
+    }
+
     /// What the server says of a try that is under way.
     fn frame(&mut self, at: usize, frame: ProgressFrame, turn: &mut Turn) {
         let item = &mut self.items[at];
@@ -737,7 +908,7 @@ impl Queue {
         }
         if frame.state == ProgressState::Done {
             // Without a receipt that fits there is nothing to show for it: the answer itself will tell.
-            if let Some(receipt) = receipt(item, frame.receipts) {
+            if let Some(receipt) = receipt(item, frame.receipts).filter(|receipt| receipt.proof.is_stored()) {
                 self.give_up_request(at, turn);
                 self.enter(at, Phase::Done { receipt }, turn);
             }
@@ -1015,9 +1186,10 @@ impl Queue {
             self.flights.push(id);
         } else if was && !is {
             self.flights.retain(|flight| *flight != id);
-            if std::mem::take(&mut item.silent_armed) {
-                turn.out.push(Command::Disarm { timer: Timer::Silent(id) });
-            }
+        }
+        let flies = matches!(item.phase, Phase::Sending { .. } | Phase::Processing { .. });
+        if !flies && std::mem::take(&mut item.silent_armed) {
+            turn.out.push(Command::Disarm { timer: Timer::Silent(id) });
         }
         let due = match item.phase {
             Phase::Sending { .. } => true,
@@ -1053,7 +1225,8 @@ impl Queue {
         if !matches!(item.phase, Phase::Waiting { cause: Cause::Backoff | Cause::Verdict, .. }) {
             item.asking = None;
         }
-        resume::let_go(item, turn);
+        self.let_go(at, turn);
+        self.tell_phase(at, &old);
         self.touch(at, turn);
     }
 
@@ -1067,11 +1240,16 @@ impl Queue {
         let share = item.share();
         item.shown = item.percent(share.basis).min(99);
         let gained = share.basis.saturating_sub(item.counted.basis);
+        let counts = (share.sent, share.received) != (item.counted.sent, item.counted.received);
         self.sums.replace(std::mem::replace(&mut item.counted, share), share);
         if gained > 0 {
             self.flowed += gained;
             self.flow.sample(turn.now, self.flowed);
         }
+        if counts {
+            self.tell_progress(at);
+        }
+        let item = &mut self.items[at];
         let watch = can_ask && wants_polls(item);
         if watch != std::mem::replace(&mut item.watched, watch) {
             let id = item.id;
@@ -1084,11 +1262,19 @@ impl Queue {
     }
 }
 
+/// Puts these pairs in, in the place of those of the same name.
+fn put(pairs: &mut Pairs, more: &Pairs) {
+    for (name, value) in more {
+        pairs.retain(|(present, _)| !present.eq_ignore_ascii_case(name));
+        pairs.push((name.clone(), value.clone()));
+    }
+}
+
 /// Whether the polls should ask about this file.
 fn wants_polls(item: &Item) -> bool {
     match item.phase {
-        // The server is being asked already, and counts nothing meanwhile.
-        Phase::Creating { .. } => return false,
+        // The server is being asked already, or is not asked for anything; it counts nothing meanwhile.
+        Phase::Preparing { .. } | Phase::Creating { .. } => return false,
         _ if item.phase.request().is_none() => return item.asking.is_some(),
         _ => {}
     }
@@ -1116,7 +1302,26 @@ fn may_be_stored(item: &Item) -> bool {
 
 /// The receipt that speaks of this file.
 pub(super) fn receipt(item: &Item, receipts: Vec<Receipt>) -> Option<Receipt> {
-    receipts.into_iter().find(|receipt| receipt.size == item.meta.size)
+    receipts
+        .into_iter()
+        .map(|receipt| filled_in(item, receipt))
+        .find(|receipt| receipt.size == item.meta.size)
+}
+
+/// A receipt that says no more than "taken" speaks of what was sent.
+fn filled_in(item: &Item, receipt: Receipt) -> Receipt {
+    let Receipt { url, stored_ms, proof: Proof::Accepted, .. } = receipt else { return receipt };
+    Receipt {
+        id: item.progress_id.as_str().parse().unwrap_or_default(),
+        name: item.meta.name.clone(),
+        size: item.meta.size,
+        media_type: item.meta.media_type.clone(),
+        url,
+        stored_ms,
+        path: item.meta.path.clone(),
+        proof: Proof::Accepted,
+        ..Receipt::default()
+    }
 }
 
 /// One call of [`Queue::handle`].

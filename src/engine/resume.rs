@@ -23,10 +23,11 @@
 use crate::wire::{ErrorBody, ErrorCode, ProgressFrame, ProgressState, Protocol};
 
 use super::{
-    command::{Command, Notice, Timer},
+    command::{Command, Notice, Pairs, Timer},
     event::{Candidate, FileId, FileMeta, Need, RequestId},
     item::{Cause, Item, Phase, Tally, Upload, Way, percent},
     meter::{Meter, STALL_MS},
+    news::UploadEvent,
     queue::{self, Queue, Turn},
 };
 
@@ -44,6 +45,7 @@ impl Queue {
     pub(super) fn way(&self, size: u64) -> Way {
         match self.options.protocol {
             Protocol::Form => Way::Form,
+            Protocol::Auto if self.is_foreign() => Way::Form,
             Protocol::Auto if size < self.options.threshold => Way::Form,
             Protocol::Auto | Protocol::Resumable | Protocol::Tus => Way::Resumable(None),
         }
@@ -55,21 +57,25 @@ impl Queue {
             let phase = Phase::Waiting { cause: Cause::Offline, until_ms: None, error: None };
             return self.enter(at, phase, turn);
         }
-        let request = self.new_request();
-        let item = &mut self.items[at];
-        let file = item.id;
-        if std::mem::take(&mut item.silent_armed) {
+        let file = self.items[at].id;
+        if std::mem::take(&mut self.items[at].silent_armed) {
             turn.out.push(Command::Disarm { timer: Timer::Silent(file) });
         }
+        if self.asks_first(at, turn) {
+            return;
+        }
+        let request = self.new_request();
+        let (headers, manifest) = (self.headers(at), self.manifest(at));
+        let item = &mut self.items[at];
         match item.upload() {
             Some(Upload { confirmed: Some(offset), .. }) => {
                 let offset = *offset;
-                return self.send_range(at, request, offset, turn);
+                return self.send_range(at, request, offset, headers, turn);
             }
             Some(Upload { url, .. }) => {
                 let url = url.clone();
                 let progress_id = item.progress_id.clone();
-                turn.out.push(Command::AskOffset { file, request, url, progress_id });
+                turn.out.push(Command::AskOffset { file, request, url, progress_id, headers });
             }
             None => {
                 if item.tally.sent > 0 || item.tally.received > 0 {
@@ -80,7 +86,7 @@ impl Queue {
                     item.progress_id = item.progress_id.successor();
                 }
                 let (progress_id, attempt) = (item.progress_id.clone(), u32::from(item.tries) + 1);
-                turn.out.push(Command::Create { file, request, progress_id, attempt });
+                turn.out.push(Command::Create { file, request, progress_id, attempt, manifest });
             }
         }
         item.tally.gain_ms = turn.now;
@@ -90,7 +96,7 @@ impl Queue {
         self.enter(at, Phase::Creating { request }, turn);
     }
 
-    fn send_range(&mut self, at: usize, request: RequestId, offset: u64, turn: &mut Turn) {
+    fn send_range(&mut self, at: usize, request: RequestId, offset: u64, headers: Pairs, turn: &mut Turn) {
         let (can_ask, by_server) = (self.can_ask(), self.server_counts());
         let first_poll_ms = turn.now + self.random.around(queue::FIRST_POLL_MS);
         let slice = self.options.slice.unwrap_or(u64::MAX).max(1);
@@ -101,7 +107,7 @@ impl Queue {
         let url = upload.url.clone();
         let (file, size) = (item.id, item.meta.size);
         let end = size.min(offset.saturating_add(slice));
-        if matches!(item.phase, Phase::Creating { .. }) {
+        if matches!(item.phase, Phase::Creating { .. } | Phase::Preparing { midway: false, .. }) {
             item.meter = Meter::start(turn.now, offset);
         }
         item.attempt += 1;
@@ -125,7 +131,7 @@ impl Queue {
         item.stall_armed = true;
         let (progress_id, attempt) = (item.progress_id.clone(), item.attempt);
         let watch_silence = item.silent_armed;
-        turn.out.push(Command::SendRange { file, request, url, progress_id, attempt, offset, end });
+        turn.out.push(Command::SendRange { file, request, url, progress_id, attempt, offset, end, headers });
         if watch_silence {
             turn.arm(Timer::Silent(file), queue::SILENT_MS);
         }
@@ -165,6 +171,7 @@ impl Queue {
         if offset > item.best {
             item.best = offset;
             item.tries = 0;
+            item.asked_again = false;
         }
         if offset < item.basis().max(item.tally.received) {
             item.restart(turn.now, offset);
@@ -293,10 +300,26 @@ impl Queue {
     }
 
     fn give_up_upload(&mut self, at: usize, turn: &mut Turn) {
+        let headers = self.headers(at);
         let item = &mut self.items[at];
         if let Some(upload) = item.upload() {
-            turn.out.push(Command::Discard { url: upload.url.clone() });
+            turn.out.push(Command::Discard { url: upload.url.clone(), headers });
             forget(item, turn);
+        }
+    }
+
+    /// After a new phase was entered: an upload that nobody will go on with is not kept, here or there.
+    pub(super) fn let_go(&mut self, at: usize, turn: &mut Turn) {
+        let item = &mut self.items[at];
+        if matches!(item.phase, Phase::Done { .. }) {
+            if item.upload().is_some() {
+                forget(item, turn);
+            }
+        } else if matches!(
+            item.phase,
+            Phase::Cancelled | Phase::Rejected { .. } | Phase::Failed { again: false, .. }
+        ) {
+            self.give_up_upload(at, turn);
         }
     }
 
@@ -326,6 +349,7 @@ impl Queue {
         item.named = true;
         item.at_hand = need.is_none();
         self.items.insert(at, item);
+        self.tell(at, |file, _| UploadEvent::Added { file });
         self.enter(at, phase, turn);
         turn.out.push(Command::Notify(match need {
             None => Notice::Added { accepted: 1, rejected: 0 },
@@ -390,21 +414,6 @@ pub(super) fn stalled_from(item: &Item) -> Option<u64> {
         _ => STALL_MS,
     };
     item.is_resumable().then_some(moved_ms + patience_ms)
-}
-
-/// After a new phase was entered: an upload that nobody will go on with is not kept, here or there.
-pub(super) fn let_go(item: &mut Item, turn: &mut Turn) {
-    let discard = match item.phase {
-        Phase::Done { .. } => false,
-        Phase::Cancelled | Phase::Rejected { .. } | Phase::Failed { again: false, .. } => true,
-        _ => return,
-    };
-    if let Some(upload) = item.upload() {
-        if discard {
-            turn.out.push(Command::Discard { url: upload.url.clone() });
-        }
-        forget(item, turn);
-    }
 }
 
 fn forget(item: &mut Item, turn: &mut Turn) {

@@ -3,7 +3,7 @@
 #![cfg(test)]
 
 use super::{
-    command::{Command, Notice, Timer},
+    command::{Command, Manifest, Notice, Timer},
     event::{Event, FileId, Need, RequestId, Scope},
     item::Phase,
     queue::Queue,
@@ -51,10 +51,11 @@ fn created_without_bytes_remembered_and_then_the_whole_is_sent() {
     let progress_id = candidate.progress_id.clone();
     let commands = queue.handle(Event::Added(vec![candidate]), 0);
     let (request, url) = (RequestId(1), "/files/x".to_owned());
+    let manifest = Manifest { name: "1.bin".to_owned(), ..Manifest::default() };
     assert_eq!(
         commands[1..],
         [
-            Command::Create { file: F, request, progress_id: progress_id.clone(), attempt: 1 },
+            Command::Create { file: F, request, progress_id: progress_id.clone(), attempt: 1, manifest },
             Command::Arm { timer: Timer::Stall(F), delay_ms: 10_000 },
         ]
     );
@@ -71,7 +72,8 @@ fn created_without_bytes_remembered_and_then_the_whole_is_sent() {
                 progress_id: progress_id.clone(),
                 attempt: 1,
                 offset: 0,
-                end: 10 * MB
+                end: 10 * MB,
+                headers: Vec::new(),
             },
         ]
     );
@@ -338,7 +340,10 @@ fn more_than_the_file_has_is_another_file() {
         queue.handle(Event::Found { candidate, url: "/files/x".to_owned(), need: None }, 0);
         let answer = Event::Offset { file: F, request: RequestId(1), offset, complete };
         let commands = queue.handle(answer, 5);
-        assert!(commands.contains(&Command::Discard { url: "/files/x".to_owned() }), "{commands:?}");
+        assert!(
+            commands.contains(&Command::Discard { url: "/files/x".to_owned(), headers: Vec::new() }),
+            "{commands:?}"
+        );
         let row = queue.row(F, 5).unwrap();
         assert_eq!((row.state, row.error.unwrap().code), (RowState::Failed, ErrorCode::LengthMismatch));
     }
@@ -533,7 +538,10 @@ fn a_file_that_changes_under_way_fails_for_good() {
     let error = ErrorBody::new(ErrorCode::FileChanged, "");
     let event = Event::Failed { file: F, request: RequestId(2), error, status: 0, retry_after_ms: None };
     let commands = queue.handle(event, 5);
-    assert!(commands.contains(&Command::Discard { url: "/files/x".to_owned() }), "{commands:?}");
+    assert!(
+        commands.contains(&Command::Discard { url: "/files/x".to_owned(), headers: Vec::new() }),
+        "{commands:?}"
+    );
     let row = queue.row(F, 5).unwrap();
     assert_eq!((row.state, row.can_retry), (RowState::Failed, false));
 }

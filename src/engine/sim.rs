@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Queue,
-    command::{Command, Timer},
-    event::{Candidate, Event, FileId, FileMeta, Need, RequestId, Scope},
+    command::{Command, Manifest, Timer},
+    event::{Answer, Candidate, Event, FileId, FileMeta, Need, RequestId, Scope},
+    news::{FileInfo, UploadEvent},
     view::{RowState, RowView, TotalView},
 };
 use crate::wire::{
@@ -41,6 +42,8 @@ pub(super) enum Fate {
     Busy,
     /// 409: the id is still in use.
     InUse,
+    /// 401: one must sign in first, or again.
+    Unauthorized,
     /// An abort nobody asked for.
     Aborted,
     /// The browser sends the body twice; its own count goes back.
@@ -68,6 +71,17 @@ pub(super) enum PollFate {
     Lost,
 }
 
+/// What the page says when it is asked before a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Page {
+    /// Send it, after so many milliseconds.
+    Agrees(u64),
+    /// Send it under another name.
+    Renames,
+    /// Do not send it; said when asked about the file, and otherwise agrees.
+    Declines,
+}
+
 pub(super) struct Sim {
     pub(super) queue: Queue,
     pub(super) now: u64,
@@ -75,6 +89,18 @@ pub(super) struct Sim {
     pub(super) log: Vec<(u64, Command)>,
     pub(super) fates: Vec<Fate>,
     pub(super) poll_fates: Vec<PollFate>,
+    /// Nothing when the page is not asked.
+    page: Vec<Page>,
+    /// The page's answer has just come.
+    answered: BTreeSet<FileId>,
+    /// The page has agreed to these files.
+    agreed: BTreeSet<FileId>,
+    /// Questions to the page.
+    questions: BTreeSet<RequestId>,
+    /// The last request was refused for who sent it.
+    unauthorized: BTreeSet<FileId>,
+    /// What the page was told last of each file that is listed.
+    told_of: BTreeMap<FileId, &'static str>,
     options: Options,
     timers: BTreeMap<Timer, u64>,
     mail: BTreeMap<(u64, u64), Post>,
@@ -148,6 +174,12 @@ impl Sim {
             log: Vec::new(),
             fates: fates.to_vec(),
             poll_fates: poll_fates.to_vec(),
+            page: Vec::new(),
+            answered: BTreeSet::new(),
+            agreed: BTreeSet::new(),
+            questions: BTreeSet::new(),
+            unauthorized: BTreeSet::new(),
+            told_of: BTreeMap::new(),
             options,
             timers: BTreeMap::new(),
             mail: BTreeMap::new(),
@@ -170,6 +202,18 @@ impl Sim {
             shown: BTreeMap::new(),
             news: Vec::new(),
         }
+    }
+
+    /// The same with a page that is told of everything, and asked before each request where it has answers.
+    pub(super) fn with_page(mut self, page: &[Page]) -> Self {
+        self.page = page.to_vec();
+        self.meet_page();
+        self
+    }
+
+    fn meet_page(&mut self) {
+        self.queue.listen();
+        self.queue.consult(!self.page.is_empty(), !self.page.is_empty());
     }
 
     /// A sim in which all goes well.
@@ -298,11 +342,19 @@ impl Sim {
                 Event::Accepted { .. }
                     | Event::Failed { .. }
                     | Event::Aborted { .. }
+                    | Event::Prepared { .. }
+                    | Event::Declined { .. }
                     | Event::Created { .. }
                     | Event::Offset { .. }
             )
         {
+            self.unauthorized.remove(&file);
             match event {
+                Event::Prepared { .. } => {
+                    self.answered.insert(file);
+                    self.agreed.insert(file);
+                }
+                Event::Failed { status: 401, .. } => drop(self.unauthorized.insert(file)),
                 Event::Created { .. } => drop(self.told.insert(file, 0)),
                 Event::Offset { offset, .. } => drop(self.told.insert(file, offset)),
                 _ => {}
@@ -337,7 +389,53 @@ impl Sim {
         for command in commands {
             self.execute(command);
         }
+        self.answered.clear();
+        for event in self.queue.take_news() {
+            self.hear(event);
+        }
         self.check(&seen);
+    }
+
+    /// What the page is told must make sense to one who knows nothing else.
+    fn hear(&mut self, event: UploadEvent) {
+        let (file, word, after): (_, _, &[&str]) = match event {
+            UploadEvent::Added { file } => (file, "added", &[""]),
+            UploadEvent::Rejected { file, .. } => (file, "rejected", &["", "added", "paused", "resumed"]),
+            UploadEvent::Started { file } => (file, "started", &["added", "resumed", "failed", "cancelled"]),
+            UploadEvent::Progress { file, .. } => {
+                (file, "progress", &["added", "started", "progress", "resumed", "failed", "cancelled"])
+            }
+            UploadEvent::Stored { file, receipt } => {
+                assert_eq!(receipt.size, file.size);
+                (file, "stored", &["started", "progress", "paused", "resumed", "added", "failed"])
+            }
+            UploadEvent::Failed { file, .. } => {
+                (file, "failed", &["added", "started", "progress", "resumed", "failed", "cancelled"])
+            }
+            UploadEvent::Paused { file } => {
+                (file, "paused", &["added", "started", "progress", "resumed", "failed", "cancelled"])
+            }
+            UploadEvent::Resumed { file } => (file, "resumed", &["paused"]),
+            UploadEvent::Cancelled { file } => (
+                file,
+                "cancelled",
+                &["added", "started", "progress", "paused", "resumed", "failed", "cancelled"],
+            ),
+            UploadEvent::Removed { file } => {
+                let last = self.told_of.remove(&file.id);
+                let ended = ["rejected", "stored", "failed", "cancelled"];
+                assert!(last.is_some_and(|last| ended.contains(&last)), "removed after {last:?}");
+                return;
+            }
+            UploadEvent::Ended { .. } => {
+                let held = |state| matches!(state, RowState::Paused | RowState::Missing { .. });
+                let mut states = self.queue.rows().map(|id| self.row(id).state);
+                let over = states.all(|state| state.has_ended() || held(state));
+                return assert!(over, "ended, and something runs");
+            }
+        };
+        let last = self.told_of.insert(file.id, word).unwrap_or_default();
+        assert!(after.contains(&last), "{word} after {last:?} of {file:?}");
     }
 
     fn leave(&mut self, which: impl Fn(&RowView) -> bool) {
@@ -444,6 +542,7 @@ impl Sim {
             | Command::Create { file, .. }
             | Command::AskOffset { file, .. }
             | Command::SendRange { file, .. }
+            | Command::Prepare { file: FileInfo { id: file, .. }, .. }
             | Command::Remember { file, .. }
             | Command::FetchFile { file, .. } => Some(*file),
             Command::Arm { timer: Timer::Retry(file) | Timer::Silent(file) | Timer::Stall(file), .. } => {
@@ -452,15 +551,31 @@ impl Sim {
             _ => None,
         };
         assert!(about.is_none_or(|file| !self.gone.contains(&file)), "(6) {command:?}");
+        if let (
+            false,
+            Command::SendForm { file, .. }
+            | Command::Create { file, .. }
+            | Command::AskOffset { file, .. }
+            | Command::SendRange { file, .. },
+        ) = (self.page.is_empty(), &command)
+        {
+            assert!(self.answered.remove(file), "the page was not asked right before {command:?}");
+        }
         match command {
-            Command::SendForm { file, request, progress_id, attempt } => {
+            Command::SendForm { file, request, progress_id, attempt, manifest } => {
                 self.take_off(file, request);
+                self.check_manifest(file, &manifest);
                 self.send(file, request, &progress_id, attempt);
             }
-            Command::Create { file, request, progress_id, attempt } => {
+            Command::Create { file, request, progress_id, attempt, manifest } => {
                 assert!(attempt > 0, "tries are counted from one");
                 self.take_off(file, request);
+                self.check_manifest(file, &manifest);
                 self.create(file, request, progress_id);
+            }
+            Command::Prepare { file, request, upload, again } => {
+                self.take_off(file.id, request);
+                self.put_to_page(file.id, request, upload, again);
             }
             Command::AskOffset { file, request, url, .. } => {
                 self.take_off(file, request);
@@ -471,7 +586,7 @@ impl Sim {
                 self.take_off(file, request);
                 self.send_range(file, request, &url, &progress_id, offset..end);
             }
-            Command::Discard { url } => drop(self.remotes.remove(&url)),
+            Command::Discard { url, .. } => drop(self.remotes.remove(&url)),
             Command::Remember { file, progress_id, url } => {
                 let candidate = Candidate { progress_id, ..self.files[&file].clone() };
                 self.files.insert(file, candidate.clone());
@@ -488,8 +603,10 @@ impl Sim {
                     |_, post| !matches!(post, Post::Event(event) if named(event) == Some((file, request))),
                 );
                 self.post(0, Post::Event(Event::Aborted { file, request }));
-                self.cut(file);
-                self.stop(file);
+                if !self.questions.remove(&request) {
+                    self.cut(file);
+                    self.stop(file);
+                }
             }
             Command::Poll { poll, ids } => self.ask(poll, &ids),
             Command::Arm { timer, delay_ms } => {
@@ -498,6 +615,31 @@ impl Sim {
             Command::Disarm { timer } => drop(self.timers.remove(&timer)),
             Command::FetchFile { .. } | Command::Forget { .. } | Command::Notify(_) => {}
         }
+    }
+
+    /// Goes with the file only what the page has agreed to, under the name that it wants.
+    fn check_manifest(&self, file: FileId, manifest: &Manifest) {
+        assert!(self.page.is_empty() || self.agreed.contains(&file), "the page was not asked about {file:?}");
+        assert_eq!(manifest.name, self.row(file).name);
+    }
+
+    fn put_to_page(&mut self, file: FileId, request: RequestId, upload: bool, again: bool) {
+        assert!(!upload || !self.agreed.contains(&file), "asked about twice: {file:?}");
+        assert!(!again || self.unauthorized.remove(&file), "again, and nobody refused");
+        self.questions.insert(request);
+        let page = cycle(&mut self.page).unwrap_or(Page::Agrees(0));
+        let agrees = |answer| Event::Prepared { file, request, answer };
+        let (after, event) = match page {
+            Page::Agrees(after) => (after, agrees(Answer::default())),
+            Page::Renames => {
+                (1, agrees(Answer { name: Some(format!("{}.renamed", file.0)), ..Answer::default() }))
+            }
+            Page::Declines if upload => {
+                (5, Event::Declined { file, request, error: ErrorBody::new(ErrorCode::Declined, "No.") })
+            }
+            Page::Declines => (5, agrees(Answer::default())),
+        };
+        self.post(after, Post::Event(event));
     }
 
     fn take_off(&mut self, file: FileId, request: RequestId) {
@@ -565,7 +707,7 @@ impl Sim {
         let quiet = matches!(fate, Fate::Silent | Fate::Unknowable);
         let reaches = match fate {
             Fate::Broken(eighths) => eighths.min(8),
-            Fate::Refused | Fate::Busy | Fate::InUse => 0,
+            Fate::Refused | Fate::Busy | Fate::InUse | Fate::Unauthorized => 0,
             Fate::RefusedUnread | Fate::Aborted => 2,
             _ => 8,
         };
@@ -641,6 +783,9 @@ impl Sim {
             Fate::InUse => {
                 let error = ErrorBody::new(ErrorCode::ProgressIdInUse, "In use.");
                 self.post(end, failed(error, 409, None));
+            }
+            Fate::Unauthorized => {
+                self.post(end, failed(ErrorBody::new(ErrorCode::Unauthorized, ""), 401, None));
             }
             Fate::Aborted => {
                 self.post(end, event(Event::Aborted { file, request }));
@@ -722,6 +867,7 @@ impl Sim {
             Fate::Aborted => Event::Aborted { file, request },
             Fate::Busy => failed(ErrorCode::ShuttingDown, 503, Some(3_000)),
             Fate::InUse => failed(ErrorCode::ProgressIdInUse, 409, None),
+            Fate::Unauthorized => failed(ErrorCode::Unauthorized, 401, None),
             Fate::Refused | Fate::RefusedUnread => failed(ErrorCode::TooLarge, 413, None),
             Fate::Stalled(_) | Fate::Held => return true,
             _ => return false,
@@ -772,7 +918,7 @@ impl Sim {
         let length = range.end - range.start;
         let reaches = match fate {
             Fate::Broken(eighths) | Fate::Stalled(eighths) | Fate::Crash(eighths) => eighths.min(8),
-            Fate::Refused | Fate::Busy | Fate::InUse => 0,
+            Fate::Refused | Fate::Busy | Fate::InUse | Fate::Unauthorized => 0,
             Fate::RefusedUnread | Fate::Aborted => 2,
             _ => 8,
         };
@@ -816,6 +962,7 @@ impl Sim {
             }
             Fate::Busy => self.post(end, failed(ErrorCode::ShuttingDown, 503, Some(3_000))),
             Fate::InUse => self.post(end, failed(ErrorCode::ProgressIdInUse, 409, None)),
+            Fate::Unauthorized => self.post(end, failed(ErrorCode::Unauthorized, 401, None)),
             Fate::AnswerLost | Fate::SentTwice | Fate::SentTwiceUnsaid if !last => self.post(end, network),
             _ if !last => {
                 let event = Event::Offset { file, request, offset: range.end, complete: false };
@@ -842,6 +989,7 @@ impl Sim {
             self.cut(file);
             self.stop(file);
         }
+        let listens = self.queue.listening;
         self.queue = Queue::new(&self.options, 11);
         self.timers.clear();
         self.mail.clear();
@@ -852,6 +1000,13 @@ impl Sim {
         self.gone.clear();
         self.shown.clear();
         self.news.clear();
+        self.agreed.clear();
+        self.questions.clear();
+        self.unauthorized.clear();
+        self.told_of.clear();
+        if listens {
+            self.meet_page();
+        }
         if !self.online {
             self.deliver(Event::Offline);
         }
@@ -942,6 +1097,7 @@ impl Sim {
             sha256: None,
             stored_ms: 0,
             url: "/files/aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned(),
+            ..Receipt::default()
         }
     }
 
@@ -969,6 +1125,8 @@ fn named(event: &Event) -> Option<(FileId, RequestId)> {
     match event {
         Event::Sent { file, request, .. }
         | Event::SentUnknowable { file, request }
+        | Event::Prepared { file, request, .. }
+        | Event::Declined { file, request, .. }
         | Event::Created { file, request, .. }
         | Event::Offset { file, request, .. }
         | Event::Accepted { file, request, .. }

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 
 use super::{
     Queue,
-    command::{Command, Notice, Timer},
+    command::{Command, Manifest, Notice, Timer},
     event::{Event, FileId, Need, RequestId, Scope},
-    sim::{Fate, PollFate, Sim},
+    sim::{Fate, Page, PollFate, Sim},
     view::{Hint, RowState, RowView, Witness},
 };
 use crate::wire::{ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState, Protocol};
@@ -71,6 +71,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         1 => Just(Fate::RefusedUnread),
         1 => Just(Fate::Busy),
         1 => Just(Fate::InUse),
+        1 => Just(Fate::Unauthorized),
         1 => Just(Fate::Aborted),
         2 => Just(Fate::SentTwice),
         2 => Just(Fate::SentTwiceUnsaid),
@@ -91,8 +92,19 @@ fn poll_fates() -> impl Strategy<Value = Vec<PollFate>> {
     prop::collection::vec(fate, 1..6)
 }
 
-fn live(steps: Vec<Step>, fates: &[Fate], poll_fates: &[PollFate], options: Options) -> Sim {
-    let mut sim = Sim::new(options, fates, poll_fates);
+/// Of half the lives no page is asked.
+fn page() -> impl Strategy<Value = Vec<Page>> {
+    let page = prop_oneof![
+        4 => (0_u64..2_000).prop_map(Page::Agrees),
+        1 => Just(Page::Agrees(90_000)),
+        2 => Just(Page::Renames),
+        1 => Just(Page::Declines),
+    ];
+    prop_oneof![Just(Vec::new()), prop::collection::vec(page, 1..6)]
+}
+
+fn live(steps: Vec<Step>, fates: &[Fate], poll_fates: &[PollFate], page: &[Page], options: Options) -> Sim {
+    let mut sim = Sim::new(options, fates, poll_fates).with_page(page);
     for step in steps {
         match step {
             Step::Add(sizes) => drop(sim.add(&sizes)),
@@ -149,6 +161,7 @@ proptest! {
         steps in steps(),
         fates in fates(),
         poll_fates in poll_fates(),
+        page in page(),
         concurrency in 0_u8..6,
         retries in 0_u8..4,
         asks: bool,
@@ -160,7 +173,7 @@ proptest! {
         let slice = slice.map(|slice| slice.max(2 * MB));
         let options =
             Options { concurrency, retries, progress, auto_start, protocol, slice, ..Options::default() };
-        live(steps, &fates, &poll_fates, options);
+        live(steps, &fates, &poll_fates, &page, options);
     }
 
     /// Whatever misfortunes come, as long as the last try of each is good and nobody interferes, all ends well; and
@@ -222,8 +235,8 @@ proptest! {
     /// Equal lives: the seed and the events decide everything.
     #[test]
     fn the_same_events_give_the_same_commands(steps in steps(), fates in fates(), poll_fates in poll_fates()) {
-        let one = live(steps.clone(), &fates, &poll_fates, Options::default());
-        let two = live(steps, &fates, &poll_fates, Options::default());
+        let one = live(steps.clone(), &fates, &poll_fates, &[], Options::default());
+        let two = live(steps, &fates, &poll_fates, &[], Options::default());
         prop_assert_eq!(one.log, two.log);
         prop_assert_eq!(one.queue, two.queue);
     }
@@ -264,6 +277,11 @@ fn sending(options: &Options, size: u64) -> (One, Vec<Command>) {
 const F: FileId = FileId(1);
 const R: RequestId = RequestId(1);
 
+/// What goes with the first file when nobody says anything of it.
+fn named() -> Manifest {
+    Manifest { name: "1.bin".to_owned(), ..Manifest::default() }
+}
+
 fn sent(loaded: u64) -> Event {
     Event::Sent { file: F, request: R, loaded }
 }
@@ -295,7 +313,7 @@ fn a_file_is_sent_as_soon_as_it_is_picked() {
         commands[..4],
         [
             Command::Notify(Notice::Added { accepted: 1, rejected: 0 }),
-            Command::SendForm { file: F, request: R, progress_id, attempt: 1 },
+            Command::SendForm { file: F, request: R, progress_id, attempt: 1, manifest: named() },
             Command::Arm { timer: Timer::Silent(F), delay_ms: 1_000 },
             Command::Arm { timer: Timer::Stall(F), delay_ms: 10_000 },
         ]

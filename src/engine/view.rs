@@ -74,7 +74,7 @@ pub enum RowState {
     Rejected,
     /// Waits for a free slot or for a start.
     Queued,
-    /// The upload is being set up (resumable uploads).
+    /// The upload is being set up (resumable uploads), or the page is being asked.
     Creating,
     /// Bytes are on their way.
     Sending,
@@ -202,7 +202,7 @@ impl Queue {
         let basis = item.basis();
         let size = item.meta.size;
         let done = matches!(item.phase, Phase::Done { .. });
-        let sending = matches!(item.phase, Phase::Sending { .. });
+        let sending = matches!(item.phase, Phase::Sending { .. } | Phase::Preparing { midway: true, .. });
         let meter = sending.then_some(&item.meter);
         Some(RowView {
             id,
@@ -244,6 +244,7 @@ impl Queue {
                 && matches!(
                     item.phase,
                     Phase::Queued { .. }
+                        | Phase::Preparing { .. }
                         | Phase::Creating { .. }
                         | Phase::Sending { .. }
                         | Phase::Waiting { .. }
@@ -283,8 +284,8 @@ fn state(phase: &Phase, now_ms: u64) -> RowState {
     match phase {
         Phase::Rejected { .. } => RowState::Rejected,
         Phase::Queued { .. } => RowState::Queued,
-        Phase::Creating { .. } => RowState::Creating,
-        Phase::Sending { .. } => RowState::Sending,
+        Phase::Preparing { midway: false, .. } | Phase::Creating { .. } => RowState::Creating,
+        Phase::Preparing { midway: true, .. } | Phase::Sending { .. } => RowState::Sending,
         Phase::Processing { .. } => RowState::Processing,
         Phase::Waiting { until_ms, .. } => {
             let seconds = until_ms.map(|until_ms| until_ms.saturating_sub(now_ms).div_ceil(1000));

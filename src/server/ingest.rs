@@ -285,6 +285,7 @@ async fn book(server: &Server, received: Received, counter: &Counter) -> Result<
             media_type: file.media_type,
             sha256: file.sealed.sha256,
             stored_ms,
+            ..Receipt::default()
         })
         .collect();
     let finished = receipts.iter().zip(fields).map(|(receipt, field)| Finished {

@@ -239,6 +239,7 @@ mod tests {
             sha256: None,
             stored_ms: 5,
             url: format!("/files/{id}"),
+            ..Receipt::default()
         };
         let finished = Finished { protocol: Some("tus".to_owned()), ..Finished::new(upload) };
         let json = serde_json::to_value(&finished).unwrap();

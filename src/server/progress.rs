@@ -791,6 +791,7 @@ mod tests {
             sha256: None,
             stored_ms: 1,
             url: "/files/x".to_owned(),
+            ..Receipt::default()
         }
     }
 

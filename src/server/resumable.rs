@@ -804,6 +804,7 @@ async fn book(
         sha256: sha256.clone(),
         stored_ms: now_ms(),
         url: format!("/files/{id}"),
+        ..Receipt::default()
     };
     let completion = Completion { id: id.clone(), size, sha256, stored_ms: receipt.stored_ms };
     let outcome = counter.outcome_done(vec![receipt.clone()]);

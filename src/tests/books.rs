@@ -125,6 +125,7 @@ async fn the_end_of_an_upload_outlives_memory_and_restart() {
         sha256: None,
         stored_ms: 5,
         url: format!("/files/{id}"),
+        ..Receipt::default()
     };
     let completion = Completion { id, size: 3, sha256: None, stored_ms: 5 };
     let outcome = counter.outcome_done(vec![receipt.clone()]);

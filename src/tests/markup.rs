@@ -24,6 +24,7 @@ fn receipt(number: u8, name: &str, sha256: Option<String>) -> Receipt {
         media_type: "image/png".to_owned(),
         sha256,
         stored_ms: 1_700_000_000_000,
+        ..Receipt::default()
     }
 }
 

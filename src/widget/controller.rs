@@ -15,13 +15,22 @@ use crate::{
     engine::{
         Queue,
         command::{Command, Notice, Runtime as _},
-        event::{Event, FileId, Scope},
-        view::{RowState, TotalView},
+        event::{Event, FileId, RequestId, Scope},
+        news::FileInfo,
+        view::{RowState, RowView, TotalView},
     },
     wire::{Options, Receipt},
 };
 
-use super::{announcer::Announcer, file_row::Row, labels::Labels, runtime, runtime::Runtime, text};
+use super::{
+    announcer::Announcer,
+    file_row::Row,
+    hooks::{Hooks, UploadEvent},
+    labels::Labels,
+    runtime,
+    runtime::{File, Runtime},
+    text,
+};
 
 /// Milliseconds that the last announcement stays after everything has ended. Then the region is empty again, so that
 /// nobody finds old news in it.
@@ -53,12 +62,43 @@ pub(crate) struct Summary {
 struct Shared {
     runtime: Runtime,
     core: Mutex<Core>,
-    inbox: Mutex<Inbox>,
+    inbox: Mutex<Inbox<Event>>,
     rows: ArcRwSignal<Vec<Row>>,
     summary: ArcRwSignal<Summary>,
     said: ArcRwSignal<String>,
     labels: ArcRwSignal<Labels>,
     on_stored: Option<Callback<Receipt>>,
+    hooks: Hooks,
+    told: Mutex<Inbox<UploadEvent>>,
+}
+
+/// The controller as the page around it holds it: without keeping it alive.
+#[derive(Clone, Default)]
+pub(crate) struct Reach(Weak<Shared>);
+
+impl Reach {
+    pub(super) fn deliver(&self, event: Event) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.deliver(event);
+        }
+    }
+
+    pub(super) fn add(&self, files: Vec<File>) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.runtime.add(files);
+        }
+    }
+
+    pub(super) fn rows(&self) -> Vec<RowView> {
+        let Some(shared) = self.0.upgrade() else { return Vec::new() };
+        let (now_ms, core) = (shared.runtime.now_ms(), lock(&shared.core));
+        core.queue.rows().filter_map(|id| core.queue.row(id, now_ms)).collect()
+    }
+
+    pub(super) fn total(&self) -> TotalView {
+        let Some(shared) = self.0.upgrade() else { return TotalView::default() };
+        lock(&shared.core).queue.total(shared.runtime.now_ms())
+    }
 }
 
 struct Core {
@@ -68,11 +108,26 @@ struct Core {
     ticking: bool,
 }
 
-#[derive(Default)]
-struct Inbox {
-    events: VecDeque<Event>,
+/// Events in their order, for one at a time to work on.
+struct Inbox<T> {
+    events: VecDeque<T>,
     /// Whether somebody is at work on it already; then events are only laid down.
     open: bool,
+}
+
+impl<T> Default for Inbox<T> {
+    fn default() -> Self {
+        Self { events: VecDeque::new(), open: false }
+    }
+}
+
+impl<T> Inbox<T> {
+    /// The next event; when there is none, whoever asked is done.
+    fn next(&mut self) -> Option<T> {
+        let next = self.events.pop_front();
+        self.open = next.is_some();
+        next
+    }
 }
 
 impl Controller {
@@ -80,8 +135,14 @@ impl Controller {
     pub(crate) fn new(
         options: &Options,
         labels: ArcRwSignal<Labels>,
+        hooks: Hooks,
         on_stored: Option<Callback<Receipt>>,
     ) -> Self {
+        let mut queue = Queue::new(options, runtime::seed());
+        queue.consult(hooks.before_upload.is_some(), hooks.before_request.is_some());
+        if hooks.on_event.is_some() {
+            queue.listen();
+        }
         Self(Arc::new_cyclic(|shared: &Weak<Shared>| {
             let shared = shared.clone();
             let deliver = move |event| {
@@ -90,21 +151,23 @@ impl Controller {
                 }
             };
             Shared {
-                runtime: Runtime::new(options, deliver),
-                core: Mutex::new(Core {
-                    queue: Queue::new(options, runtime::seed()),
-                    announcer: Announcer::default(),
-                    said_ms: 0,
-                    ticking: false,
-                }),
+                runtime: Runtime::new(options, hooks.read_answer.clone(), deliver),
+                core: Mutex::new(Core { queue, announcer: Announcer::default(), said_ms: 0, ticking: false }),
                 inbox: Mutex::default(),
                 rows: ArcRwSignal::default(),
                 summary: ArcRwSignal::default(),
                 said: ArcRwSignal::default(),
                 labels,
                 on_stored,
+                hooks,
+                told: Mutex::default(),
             }
         }))
+    }
+
+    /// The controller, for the page around it.
+    pub(crate) fn reach(&self) -> Reach {
+        Reach(Arc::downgrade(&self.0))
     }
 
     /// Carries out something that a person wants, and keeps the keyboard's place when that takes a button away.
@@ -159,22 +222,52 @@ impl Shared {
         }
         let mut notices = Vec::new();
         loop {
-            let next = {
-                let mut inbox = lock(&self.inbox);
-                let next = inbox.events.pop_front();
-                inbox.open = next.is_some();
-                next
-            };
+            let next = lock(&self.inbox).next();
             let Some(event) = next else { break };
-            let commands = lock(&self.core).queue.handle(event, self.runtime.now_ms());
+            let commands = {
+                let queue = &mut lock(&self.core).queue;
+                let commands = queue.handle(event, self.runtime.now_ms());
+                lock(&self.told).events.extend(queue.take_news());
+                commands
+            };
             for command in commands {
                 match command {
                     Command::Notify(notice) => notices.push(notice),
+                    Command::Prepare { file, request, upload, again } => {
+                        self.ask(file, request, upload, again);
+                    }
                     command => self.runtime.execute(command),
                 }
             }
         }
         self.redraw(&notices);
+        self.tell();
+    }
+
+    /// Puts the page's questions to it. Whatever becomes of the file meanwhile, the queue knows a late answer.
+    fn ask(self: &Arc<Self>, file: FileInfo, request: RequestId, upload: bool, again: bool) {
+        let (id, shared) = (file.id, Arc::downgrade(self));
+        let asked = self.hooks.clone().ask(file, upload, again);
+        self.runtime.run(async move {
+            let event = match asked.await {
+                Ok(answer) => Event::Prepared { file: id, request, answer },
+                Err(error) => Event::Declined { file: id, request, error },
+            };
+            Reach(shared).deliver(event);
+        });
+    }
+
+    /// Tells the page what has happened, outside of every lock and in order: it may want more at once.
+    fn tell(&self) {
+        let Some(on_event) = self.hooks.on_event else { return };
+        if std::mem::replace(&mut lock(&self.told).open, true) {
+            return;
+        }
+        loop {
+            let next = lock(&self.told).next();
+            let Some(event) = next else { return };
+            on_event.run(event);
+        }
     }
 
     fn redraw(self: &Arc<Self>, notices: &[Notice]) {

@@ -9,14 +9,26 @@ use crate::{
     wire::{Options, Receipt, UploadId},
 };
 
+pub(crate) use web_sys::File;
+
 /// Carries out nothing.
 pub(crate) struct Runtime;
 
 impl Runtime {
     /// A runtime that delivers no event.
-    pub(crate) fn new(_options: &Options, _deliver: impl Fn(Event) + 'static) -> Self {
+    pub(crate) fn new(
+        _options: &Options,
+        _read: Option<command::ReadAnswer>,
+        _deliver: impl Fn(Event) + 'static,
+    ) -> Self {
         Self
     }
+
+    /// Nobody is asked here.
+    pub(crate) fn run(&self, _task: impl Future<Output = ()> + 'static) {}
+
+    /// There are no files here.
+    pub(crate) fn add(&self, _files: Vec<File>) {}
 
     /// Time stands still.
     pub(crate) fn now_ms(&self) -> u64 {

@@ -173,6 +173,7 @@ words! {
     MissingPick = "missing-pick", "Found again, not finished. Choose the same file again to go on";
     MissingLeave = "missing-leave", "Found again, not finished. Resume to go on; the browser may ask whether the file may be read";
     Stored = "stored", "Stored";
+    Taken = "taken", "Sent; the server took it and does not say what it stored";
     Failed = "failed", "Failed";
     Cancelled = "cancelled", "Cancelled";
     /// A percentage and where a file stands, for a screen reader.
@@ -202,6 +203,7 @@ words! {
     ErrorNotFound = "error-not-found", "There is no upload at this address.";
     ErrorTime = "error-time", "The server waited too long for the data.";
     ErrorDown = "error-down", "The server is not available at the moment.";
+    ErrorDeclined = "error-declined", "This page does not send this file.";
     ErrorOther = "error-other", "The server could not store the file.";
 
     Source = "source", "Sent by your browser: {sent}. Received by the server: {received}.";

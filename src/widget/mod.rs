@@ -18,6 +18,8 @@ mod drop_zone;
 mod file_list;
 mod file_row;
 mod fresh;
+mod handle;
+mod hooks;
 pub(crate) mod labels;
 mod progress_bar;
 mod runtime;
@@ -33,6 +35,8 @@ use drop_zone::DropZone;
 use file_list::{FileList, TotalLine};
 use labels::Labels;
 
+pub use handle::UploadHandle;
+pub use hooks::{Answer, Extra, FileInfo, Hooks, UploadEvent, Verdict};
 pub use stored::StoredUploads;
 
 /// What an island is built from. Provided as a context on the server, which writes it into the page; read back from
@@ -54,8 +58,17 @@ pub fn UploadWidget(
     /// Called with the receipt of each file once it is stored.
     #[prop(optional, into)]
     on_stored: Option<Callback<Receipt>>,
+    /// What the page wants to be told and asked.
+    #[prop(optional)]
+    hooks: Hooks,
+    /// Called once, with what the page can do to the widget by itself.
+    #[prop(optional, into)]
+    on_handle: Option<Callback<UploadHandle>>,
 ) -> impl IntoView {
-    let controller = Controller::new(&options, Labels::here(&options), on_stored);
+    let controller = Controller::new(&options, Labels::here(&options), hooks, on_stored);
+    if let Some(on_handle) = on_handle {
+        on_handle.run(UploadHandle(controller.reach()));
+    }
     let form = NodeRef::<leptos::html::Form>::new();
     let alive = RwSignal::new(false);
     let attached = controller.clone();

@@ -1,12 +1,12 @@
-//! The one place where the browser and the server meet: `Runtime`, `Questions`, `setup`, `write_setup` and `seed` are
+//! The one place where the browser and the server meet: `Runtime`, `Questions`, `File`, `setup`, `write_setup` and `seed` are
 //! the browser's in the browser, and the inert twin's everywhere else. Callers write no gate and know no difference;
 //! so the markup is the same on both sides, and hydration is silent. Must never hold logic of its own.
 
 #[cfg(feature = "hydrate")]
-pub(crate) use crate::browser::{Questions, Runtime, seed, setup, write_setup};
+pub(crate) use crate::browser::{File, Questions, Runtime, seed, setup, write_setup};
 
 #[cfg(not(feature = "hydrate"))]
 #[path = "inert.rs"]
 mod inert;
 #[cfg(not(feature = "hydrate"))]
-pub(crate) use inert::{Questions, Runtime, seed, setup, write_setup};
+pub(crate) use inert::{File, Questions, Runtime, seed, setup, write_setup};

@@ -53,7 +53,7 @@ fn StoredUpload(
     questions: StoredValue<Questions>,
     labels: ArcRwSignal<Labels>,
 ) -> impl IntoView {
-    let Receipt { id, name, size, media_type, sha256, stored_ms, url } = receipt;
+    let Receipt { id, name, size, media_type, sha256, stored_ms, url, .. } = receipt;
     let (asked, mine) = (id.clone(), id.clone());
     let delete = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();

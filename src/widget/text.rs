@@ -43,6 +43,7 @@ pub(crate) fn status(labels: &Labels, row: &RowView) -> String {
         RowState::Paused => Word::Paused,
         RowState::Missing { need: Need::Pick } => Word::MissingPick,
         RowState::Missing { need: Need::Leave } => Word::MissingLeave,
+        RowState::Done if is_taken(row) => Word::Taken,
         RowState::Done => Word::Stored,
         RowState::Failed => Word::Failed,
         RowState::Cancelled => Word::Cancelled,
@@ -97,6 +98,11 @@ pub(crate) fn hint(labels: &Labels, row: &RowView) -> String {
     labels.text(word)
 }
 
+/// Whether the server has taken the file and told nothing of what it stored.
+fn is_taken(row: &RowView) -> bool {
+    row.receipt.as_ref().is_some_and(|receipt| !receipt.proof.is_stored())
+}
+
 /// Why a file was refused, failed or waits; empty when there is no reason.
 pub(crate) fn reason(labels: &Labels, row: &RowView) -> String {
     row.error.as_ref().map(|reason| error(labels, reason)).unwrap_or_default()
@@ -125,6 +131,7 @@ pub(crate) fn error(labels: &Labels, error: &ErrorBody) -> String {
         ErrorCode::NotFound => Word::ErrorNotFound,
         ErrorCode::TimedOut | ErrorCode::TooSlow => Word::ErrorTime,
         ErrorCode::ShuttingDown => Word::ErrorDown,
+        ErrorCode::Declined => Word::ErrorDeclined,
         _ => Word::ErrorOther,
     })
 }

@@ -131,6 +131,8 @@ codes! {
     StorageFailed = "storage-failed", true;
     /// A fault of the server.
     Internal = "internal", true;
+    /// The page that the widget stands on will not have it sent. Made by clients, never sent.
+    Declined = "declined", false;
     /// The network failed; no answer came. Made by clients, never sent.
     Network = "network", true;
     /// The file is not the one that the upload was begun with: it has changed on the disk, or another was picked.

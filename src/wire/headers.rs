@@ -56,7 +56,8 @@ pub const TUS_CHECKSUM_ALGORITHM: &str = "Tus-Checksum-Algorithm";
 /// tus: `1`, as long as the length is not known.
 pub const UPLOAD_DEFER_LENGTH: &str = "Upload-Defer-Length";
 
-/// tus: what a client says of an upload, told back as it came.
+/// tus: what a client says of an upload, told back as it came. Resumable uploads here take it as well, in the same
+/// notation: the draft has no place of its own for a path or for fields.
 pub const UPLOAD_METADATA: &str = "Upload-Metadata";
 
 /// tus: whether an upload is a part of another, or made of parts.
@@ -73,3 +74,7 @@ pub const METHOD_OVERRIDE: &str = "X-HTTP-Method-Override";
 
 /// RFC 5789, section 3.1: the media types that `PATCH` takes here.
 pub const ACCEPT_PATCH: &str = "Accept-Patch";
+
+/// A file's path inside the folder that was picked, with `/`: the form field before the file, and the key in
+/// [`UPLOAD_METADATA`]. Words for a person; the server makes no folders of it.
+pub const RELATIVE_PATH: &str = "relativePath";

@@ -35,6 +35,13 @@ impl UploadId {
     }
 }
 
+/// The id of nothing: random bits are never all zero.
+impl Default for UploadId {
+    fn default() -> Self {
+        Self::from_bits([0; 16])
+    }
+}
+
 impl FromStr for UploadId {
     type Err = IdError;
 

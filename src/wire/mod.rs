@@ -13,6 +13,6 @@ pub mod receipt;
 pub use error::{ErrorBody, ErrorCode};
 pub use ids::{IdError, ProgressId, UploadId};
 pub use limits::Limits;
-pub use options::{Options, Protocol};
+pub use options::{Dialect, Options, Protocol};
 pub use progress::{ProgressFrame, ProgressState};
-pub use receipt::{Receipt, UploadAnswer};
+pub use receipt::{Proof, Receipt, UploadAnswer};

@@ -33,6 +33,36 @@ impl Protocol {
     }
 }
 
+/// What kind of server takes the forms, and in which words it tells its count. Another server than ours cannot say
+/// what it has stored: its success is shown as that and no more ([`super::Proof::Accepted`]), unless the page reads its
+/// answer (`read_answer`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// A server like ours.
+    #[default]
+    Plimsoll,
+    /// The nginx upload progress module, with any of its templates: JSON, JSONP or "java".
+    Nginx,
+    /// The two Django forms: djangosnippets 678, and `upload_status?key=`.
+    Django,
+    /// One that tells nothing while it receives.
+    Plain,
+}
+
+impl Dialect {
+    /// The word that is written in options and attributes.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "plimsoll" => Some(Self::Plimsoll),
+            "nginx" => Some(Self::Nginx),
+            "django" => Some(Self::Django),
+            "plain" => Some(Self::Plain),
+            _ => None,
+        }
+    }
+}
+
 /// Everything that can be set on a widget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -72,6 +102,15 @@ pub struct Options {
     /// their names, and up to half a gibibyte the file itself, until they end or two weeks after they were last
     /// worked on.
     pub remember: bool,
+    /// Header fields of each request to the server, names and values. What the page says of one request
+    /// (`before_request`) takes their place.
+    pub headers: Vec<(String, String)>,
+    /// Fields of each file, names and values: before it in its form, or metadata of its resumable upload.
+    pub fields: Vec<(String, String)>,
+    /// Whether cookies go along to another site, which must allow that (Fetch standard, CORS protocol).
+    pub credentials: bool,
+    /// Which kind of server answers at `progress`, and takes the forms.
+    pub dialect: Dialect,
     /// What the server allows.
     pub limits: Limits,
     /// Texts in place of the widget's own, each with its key.
@@ -105,6 +144,10 @@ impl Default for Options {
             progress: "/api/upload_progress".to_owned(),
             digest: false,
             remember: true,
+            headers: Vec::new(),
+            fields: Vec::new(),
+            credentials: false,
+            dialect: Dialect::default(),
             limits: Limits::default(),
             labels: Vec::new(),
         }
@@ -131,5 +174,9 @@ mod tests {
             assert_eq!(Protocol::parse(written.as_str().unwrap()), Some(protocol));
         }
         assert_eq!(Protocol::parse("Form"), None);
+        for dialect in [Dialect::Plimsoll, Dialect::Nginx, Dialect::Django, Dialect::Plain] {
+            let written = serde_json::to_value(dialect).unwrap();
+            assert_eq!(Dialect::parse(written.as_str().unwrap()), Some(dialect));
+        }
     }
 }

@@ -53,6 +53,7 @@ async fn complete_is_what_is_found_and_listed(catalog: &Catalog) {
         sha256,
         stored_ms: 1_700_000_000_001,
         url: format!("/files/{}", id(1)),
+        ..Receipt::default()
     };
     let stored = Stored { receipt: receipt.clone(), owner: owner(1) };
     assert_eq!(catalog.find(&id(1)).await.unwrap(), Some(stored));

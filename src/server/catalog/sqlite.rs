@@ -834,6 +834,7 @@ fn receipt(row: &SqliteRow) -> Result<Receipt> {
         media_type: row.try_get("media_type")?,
         sha256: row.try_get("sha256")?,
         stored_ms: unsigned(row, "stored_ms")?,
+        ..Receipt::default()
     })
 }
 

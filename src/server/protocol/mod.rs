@@ -135,6 +135,7 @@ mod tests {
             media_type: "text/plain".to_owned(),
             sha256: Some("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824".to_owned()),
             stored_ms: 0,
+            ..Receipt::default()
         };
         Upload { offset: 5, receipt: Some(receipt), ..unfinished() }
     }

@@ -1,0 +1,77 @@
+//! What a page can do to its widget by itself. Must never keep the widget alive: once that is gone from the page, a
+//! handle does nothing.
+//!
+//! ```
+//! use leptos::prelude::*;
+//! use plimsoll::{engine::event::Scope, widget::{UploadHandle, UploadWidget}, wire::Options};
+//!
+//! /// Files are picked at any time and sent with the rest of the letter.
+//! #[component]
+//! fn Letter() -> impl IntoView {
+//!     let uploads = StoredValue::new(UploadHandle::default());
+//!     let on_handle = Callback::new(move |handle| uploads.set_value(handle));
+//!     let options = Options { auto_start: false, ..Options::default() };
+//!     view! {
+//!         <UploadWidget options on_handle/>
+//!         <button on:click=move |_| uploads.with_value(|widget| widget.start(Scope::All))>"Send"</button>
+//!     }
+//! }
+//! ```
+
+use crate::engine::{
+    event::{Event, Scope},
+    view::{RowView, TotalView},
+};
+
+use super::{controller::Reach, runtime::File};
+
+/// A widget, as far as the page around it may reach. Clones are the same widget; the default is none.
+#[derive(Clone, Default)]
+pub struct UploadHandle(pub(super) Reach);
+
+impl UploadHandle {
+    /// Adds files, as if a person had picked them.
+    pub fn add(&self, files: Vec<File>) {
+        self.0.add(files);
+    }
+
+    /// Starts what waits for a start (`auto_start` is off).
+    pub fn start(&self, scope: Scope) {
+        self.0.deliver(Event::Start(scope));
+    }
+
+    /// Holds what runs or waits. A form is sent anew when it goes on, a resumable upload goes on where it was.
+    pub fn pause(&self, scope: Scope) {
+        self.0.deliver(Event::Pause(scope));
+    }
+
+    /// Lets what is held go on.
+    pub fn resume(&self, scope: Scope) {
+        self.0.deliver(Event::Resume(scope));
+    }
+
+    /// Tries again what failed or was stopped.
+    pub fn retry(&self, scope: Scope) {
+        self.0.deliver(Event::Retry(scope));
+    }
+
+    /// Stops what has not ended; the rows stay.
+    pub fn cancel(&self, scope: Scope) {
+        self.0.deliver(Event::Cancel(scope));
+    }
+
+    /// Takes a file off the list, or all that have ended.
+    pub fn remove(&self, scope: Scope) {
+        self.0.deliver(Event::Remove(scope));
+    }
+
+    /// What the rows show at this moment.
+    pub fn rows(&self) -> Vec<RowView> {
+        self.0.rows()
+    }
+
+    /// What the line over all files shows at this moment.
+    pub fn total(&self) -> TotalView {
+        self.0.total()
+    }
+}

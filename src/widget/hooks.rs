@@ -1,0 +1,168 @@
+//! What a page may want to be told and asked by its widget. Must never decide what follows from an answer: the queue
+//! does.
+//!
+//! ```
+//! use leptos::prelude::*;
+//! use plimsoll::widget::{Extra, FileInfo, Hooks, UploadEvent, UploadWidget, Verdict};
+//!
+//! /// Asks the application's own server for a token; stands for whatever takes its time.
+//! async fn token(again: bool) -> String {
+//!     if again { "a new one".to_owned() } else { "one that may have aged".to_owned() }
+//! }
+//!
+//! #[component]
+//! fn Letterbox() -> impl IntoView {
+//!     let hooks = Hooks {
+//!         on_event: Some(Callback::new(|event| {
+//!             if let UploadEvent::Stored { file, receipt } = event {
+//!                 leptos::logging::log!("{} lies at {}", file.name, receipt.url);
+//!             }
+//!         })),
+//!         ..Hooks::default()
+//!     }
+//!     .before_upload(|file: FileInfo| async move {
+//!         if file.name.ends_with(".exe") {
+//!             return Verdict::Refuse { message: "No programs, please.".to_owned() };
+//!         }
+//!         let name = file.name.to_lowercase();
+//!         Verdict::SendAs { name, fields: vec![("album".to_owned(), "holidays".to_owned())] }
+//!     })
+//!     .before_request(|_file, again| async move {
+//!         let headers = vec![("Authorization".to_owned(), format!("Bearer {}", token(again).await))];
+//!         Extra { headers, ..Extra::default() }
+//!     });
+//!     view! { <UploadWidget hooks/> }
+//! }
+//! ```
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+use leptos::prelude::Callback;
+
+use crate::{
+    engine::{
+        command::{Pairs, ReadAnswer},
+        event,
+    },
+    wire::{ErrorBody, ErrorCode, Receipt},
+};
+
+pub use crate::engine::news::{FileInfo, UploadEvent};
+
+/// An answer that may take its time. A browser has one thread, so it need not be `Send`.
+pub type Answer<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Whether and how a file is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it is.
+    Send,
+    /// Under another name, and with these fields besides those of the options.
+    SendAs {
+        /// The name.
+        name: String,
+        /// Form fields before the file, or metadata of a resumable upload.
+        fields: Pairs,
+    },
+    /// Not at all.
+    Refuse {
+        /// Why, in words for the person.
+        message: String,
+    },
+}
+
+/// What goes with one request. Takes the place of what the options say under the same names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extra {
+    /// Header fields.
+    pub headers: Pairs,
+    /// Form fields before the file, or metadata when a resumable upload is created; of no effect on later requests.
+    pub fields: Pairs,
+}
+
+type BeforeUpload = Arc<dyn Fn(FileInfo) -> Answer<Verdict> + Send + Sync>;
+type BeforeRequest = Arc<dyn Fn(FileInfo, bool) -> Answer<Extra> + Send + Sync>;
+
+/// What a page wants to be told and asked. All of it happens in the browser only; while a question is out, its file
+/// holds one of the slots, and pausing, cancelling or removing the file withdraws the question.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// Told of everything that happens, once each, in order.
+    pub on_event: Option<Callback<UploadEvent>>,
+    /// Asked once for each file, before its first request. Not asked about an upload that was begun before the page was
+    /// opened.
+    pub before_upload: Option<BeforeUpload>,
+    /// Asked right before each request about a file (not before questions for the server's count); and once more, with
+    /// `true`, when the server refused one with 401 or 403. That request is then made again; refused once more, the file
+    /// fails.
+    pub before_request: Option<BeforeRequest>,
+    /// Reads the answer to a form, by its status and its text, where the server is another than ours: what was stored,
+    /// or what is wrong. [`Receipt::accepted`] is for an answer that says no more than that the file was taken.
+    pub read_answer: Option<ReadAnswer>,
+}
+
+impl Hooks {
+    /// With this asked once for each file.
+    #[must_use]
+    pub fn before_upload<F>(mut self, ask: impl Fn(FileInfo) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Verdict> + 'static,
+    {
+        self.before_upload = Some(Arc::new(move |file| Box::pin(ask(file))));
+        self
+    }
+
+    /// With this asked before each request.
+    #[must_use]
+    pub fn before_request<F>(mut self, ask: impl Fn(FileInfo, bool) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Extra> + 'static,
+    {
+        self.before_request = Some(Arc::new(move |file, again| Box::pin(ask(file, again))));
+        self
+    }
+
+    /// With this reading the answers to forms.
+    #[must_use]
+    pub fn read_answer(
+        mut self,
+        read: impl Fn(u16, &str) -> Result<Receipt, ErrorBody> + Send + Sync + 'static,
+    ) -> Self {
+        self.read_answer = Some(Arc::new(read));
+        self
+    }
+
+    /// Puts the questions before a request, one after the other.
+    pub(crate) async fn ask(
+        self,
+        file: FileInfo,
+        upload: bool,
+        again: bool,
+    ) -> Result<event::Answer, ErrorBody> {
+        let mut answer = event::Answer::default();
+        let mut file = file;
+        if let Some(ask) = self.before_upload.filter(|_| upload) {
+            match ask(file.clone()).await {
+                Verdict::Send => {}
+                Verdict::SendAs { name, fields } => {
+                    file.name.clone_from(&name);
+                    answer.name = Some(name);
+                    answer.kept = Some(fields);
+                }
+                Verdict::Refuse { message } => return Err(ErrorBody::new(ErrorCode::Declined, message)),
+            }
+        }
+        if let Some(ask) = self.before_request {
+            let Extra { headers, fields } = ask(file, again).await;
+            answer.headers = headers;
+            answer.fields = fields;
+        }
+        Ok(answer)
+    }
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks").finish_non_exhaustive()
+    }
+}
