@@ -7,6 +7,7 @@ mod dialect;
 mod files;
 mod focus;
 mod json;
+mod list;
 mod remember;
 mod resume;
 mod sample;
@@ -31,11 +32,13 @@ use crate::{
     engine::{
         command::{self, Command, Manifest, Pairs, ReadAnswer, Timer},
         event::{Event, FileId, RequestId},
+        window::Sight,
     },
     wire::{Dialect, ErrorBody, ErrorCode, Options, ProgressId, Protocol, Receipt, UploadId, headers},
 };
 
 use files::{Dropped, Files, Picked};
+use list::{List, Seen};
 use remember::Record;
 use resume::Range;
 use xhr::{Outcome, Request, Sent};
@@ -47,14 +50,18 @@ pub(crate) struct Runtime(SendWrapper<Rc<Inner>>);
 pub(crate) use web_sys::File;
 
 impl Runtime {
-    /// A runtime that reports to `deliver`, which may be called while a command is being carried out.
+    /// A runtime that reports to `deliver`, which may be called while a command is being carried out, and tells `seen`
+    /// what is in sight of the list.
     pub(crate) fn new(
         options: &Options,
         read: Option<ReadAnswer>,
         deliver: impl Fn(Event) + 'static,
+        seen: impl Fn(Sight) + 'static,
     ) -> Self {
         Self(SendWrapper::new(Rc::new(Inner {
             deliver: Box::new(deliver),
+            seen: Rc::new(seen),
+            list: RefCell::default(),
             read,
             dialect: options.dialect,
             headers: options.headers.clone(),
@@ -106,6 +113,7 @@ impl Runtime {
     pub(crate) fn attach(&self, form: &HtmlFormElement) {
         self.0.form.replace(Some(form.clone()));
         self.0.listeners.replace(page_listeners(&self.0));
+        self.0.list.replace(List::watch(form, Rc::clone(&self.0.seen)));
         self.picked();
         self.0.look_for_unfinished();
     }
@@ -147,6 +155,18 @@ impl Runtime {
         if let Some(form) = self.0.form.borrow().clone() {
             self.0.later.replace(Some(focus::keep(form.into(), rows, index, "[data-pl-input]")));
         }
+    }
+
+    /// Leaves so many pixels above and below the rows of a long list, and scrolls it down by so many.
+    pub(crate) fn lay_out(&self, edges: (u32, u32), scroll: i32) {
+        if let Some(list) = &*self.0.list.borrow() {
+            list.lay_out(edges, scroll);
+        }
+    }
+
+    /// The row that has the keyboard's focus.
+    pub(crate) fn focused_row(&self) -> Option<FileId> {
+        self.0.list.borrow().as_ref()?.focused()
     }
 
     /// Calls back every second, or stops to.
@@ -263,6 +283,8 @@ pub(crate) fn write_setup(_options: &Options, _uploads: &[Receipt]) -> Option<St
 
 struct Inner {
     deliver: Box<dyn Fn(Event)>,
+    seen: Rc<Seen>,
+    list: RefCell<Option<List>>,
     read: Option<ReadAnswer>,
     dialect: Dialect,
     /// What goes with questions; requests about a file bring their own.

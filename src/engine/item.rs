@@ -252,6 +252,14 @@ pub(super) struct Share {
     pub(super) failed: u32,
     pub(super) rejected: u32,
     pub(super) cancelled: u32,
+    /// Files that can be held.
+    pub(super) pausable: u32,
+    /// Files that are held.
+    pub(super) paused: u32,
+    /// Files that can be tried again.
+    pub(super) retryable: u32,
+    /// Files whose rows count seconds.
+    pub(super) counting: u32,
     pub(super) size: u64,
     pub(super) sent: u64,
     pub(super) received: u64,
@@ -315,6 +323,30 @@ impl Item {
             && matches!(&self.phase, Phase::Failed { error, again: true } if changed(error))
     }
 
+    /// Whether it can be held without losing what was sent.
+    pub(super) fn can_pause(&self) -> bool {
+        self.is_resumable()
+            && matches!(
+                self.phase,
+                Phase::Queued { .. }
+                    | Phase::Preparing { .. }
+                    | Phase::Creating { .. }
+                    | Phase::Sending { .. }
+                    | Phase::Waiting { .. }
+            )
+    }
+
+    /// Whether another try makes sense now.
+    pub(super) fn can_retry(&self) -> bool {
+        self.at_hand
+            && matches!(
+                self.phase,
+                Phase::Failed { again: true, .. }
+                    | Phase::Cancelled
+                    | Phase::Waiting { cause: Cause::Backoff, .. }
+            )
+    }
+
     /// Its upload on the server, if it has one to go on with.
     pub(super) fn upload(&mut self) -> Option<&mut Upload> {
         match &mut self.way {
@@ -370,6 +402,10 @@ impl Item {
             failed: one(matches!(phase, Phase::Failed { .. })),
             rejected: one(matches!(phase, Phase::Rejected { .. })),
             cancelled: one(matches!(phase, Phase::Cancelled)),
+            pausable: one(self.can_pause()),
+            paused: one(matches!(phase, Phase::Paused)),
+            retryable: one(self.can_retry()),
+            counting: one(phase.until_ms().is_some()),
             ..Share::default()
         };
         if share.rejected + share.cancelled == 0 {
@@ -411,6 +447,7 @@ impl Share {
         macro_rules! each {
             ($($field:ident)+) => { $(self.$field = self.$field.wrapping_sub(old.$field).wrapping_add(new.$field);)+ };
         }
-        each!(active held done failed rejected cancelled size sent received basis rest);
+        each!(active held done failed rejected cancelled pausable paused retryable counting);
+        each!(size sent received basis rest);
     }
 }

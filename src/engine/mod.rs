@@ -14,6 +14,7 @@
 //! | `meter` | how fast, how long still |
 //! | `view` | what a person is shown |
 //! | `news` | what the page around is told |
+//! | `window` | which rows of a long list are drawn |
 
 mod admit;
 pub mod command;
@@ -28,6 +29,7 @@ mod retry;
 mod sim;
 mod tests;
 pub mod view;
+pub mod window;
 
 pub use item::{Cause, Phase, in_file};
 pub use queue::Queue;

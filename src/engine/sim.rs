@@ -505,6 +505,13 @@ impl Sim {
                     sums.received += row.received;
                 }
             }
+            sums.listed += 1;
+            sums.offers.pause |= row.can_pause;
+            sums.offers.resume |= row.state == RowState::Paused;
+            sums.offers.cancel |= row.can_cancel;
+            sums.offers.retry |= row.can_retry;
+            sums.offers.clear |= row.state.has_ended();
+            sums.counts_down |= matches!(row.state, RowState::Waiting { seconds: Some(_) });
             self.shown.insert(*id, row);
         }
         self.shown.retain(|id, _| ids.binary_search(id).is_ok());

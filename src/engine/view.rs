@@ -6,7 +6,7 @@ use crate::wire::{ErrorBody, Receipt};
 use super::{
     Queue,
     event::{FileId, Need},
-    item::{Cause, Item, Phase, percent},
+    item::{Item, Phase, percent},
     meter::STALL_MS,
 };
 
@@ -167,9 +167,30 @@ pub enum Hint {
     },
 }
 
+/// Which wishes about all files make sense now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// A file can be held.
+    pub pause: bool,
+    /// A file is held.
+    pub resume: bool,
+    /// A file can be stopped.
+    pub cancel: bool,
+    /// A file can be tried again.
+    pub retry: bool,
+    /// A file has ended and can be taken off.
+    pub clear: bool,
+}
+
 /// The whole list in one line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TotalView {
+    /// Rows in the list, the refused and the cancelled ones too.
+    pub listed: u32,
+    /// What can be done with all of them.
+    pub offers: Offers,
+    /// Whether a row counts seconds, and so changes with time alone.
+    pub counts_down: bool,
     /// Files in the list that were not refused or cancelled.
     pub files: u32,
     /// Of these, stored.
@@ -233,24 +254,32 @@ impl Queue {
                 _ => None,
             },
             can_cancel: !item.phase.has_ended(),
-            can_retry: item.at_hand
-                && matches!(
-                    item.phase,
-                    Phase::Failed { again: true, .. }
-                        | Phase::Cancelled
-                        | Phase::Waiting { cause: Cause::Backoff, .. }
-                ),
-            can_pause: item.is_resumable()
-                && matches!(
-                    item.phase,
-                    Phase::Queued { .. }
-                        | Phase::Preparing { .. }
-                        | Phase::Creating { .. }
-                        | Phase::Sending { .. }
-                        | Phase::Waiting { .. }
-                ),
+            can_retry: item.can_retry(),
+            can_pause: item.can_pause(),
             can_resume: item.phase.is_held() || item.wants_its_file(),
         })
+    }
+
+    /// Where the row of a file stands when rows are sorted by state; `None` when it is not listed.
+    pub fn rank(&self, id: FileId) -> Option<u8> {
+        Some(match self.items[self.find(id)?].phase {
+            Phase::Rejected { .. } | Phase::Failed { .. } => 0,
+            Phase::Missing { .. } | Phase::Paused => 1,
+            Phase::Preparing { .. }
+            | Phase::Creating { .. }
+            | Phase::Sending { .. }
+            | Phase::Processing { .. }
+            | Phase::Waiting { .. } => 2,
+            Phase::Queued { .. } => 3,
+            Phase::Cancelled => 4,
+            Phase::Done { .. } => 5,
+        })
+    }
+
+    /// The last file of the list that was refused or failed.
+    pub fn last_failure(&self) -> Option<FileId> {
+        let fell = |item: &&Item| matches!(item.phase, Phase::Rejected { .. } | Phase::Failed { .. });
+        self.items.iter().rev().find(fell).map(|item| item.id)
     }
 
     /// What the line under the list shows at this moment. Costs the same however long the list is.
@@ -258,7 +287,17 @@ impl Queue {
         let sums = &self.sums;
         let files = sums.active + sums.held + sums.done + sums.failed;
         let flow = self.is_sending().then_some(&self.flow);
+        let ended = sums.done + sums.failed + sums.rejected + sums.cancelled;
         TotalView {
+            listed: sums.active + sums.held + ended,
+            offers: Offers {
+                pause: sums.pausable > 0,
+                resume: sums.paused > 0,
+                cancel: sums.active + sums.held > 0,
+                retry: sums.retryable > 0,
+                clear: ended > 0,
+            },
+            counts_down: sums.counting > 0,
             files,
             done: sums.done,
             failed: sums.failed + sums.rejected,

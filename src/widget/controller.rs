@@ -1,5 +1,5 @@
 //! Between the views and the queue: hands events in, has commands carried out, and redraws only the rows that
-//! changed. Must never decide what happens to a file (the queue does) nor how (the runtime does).
+//! changed, of those that are drawn at all: nothing here walks the list for an event. Must never decide what happens to a file (the queue does) nor how (the runtime does).
 //!
 //! Events may arrive while another is being handled: carrying out a command can make the browser call back at once.
 //! They wait in a small inbox, so the queue is never entered twice.
@@ -18,6 +18,7 @@ use crate::{
         event::{Event, FileId, RequestId, Scope},
         news::FileInfo,
         view::{RowState, RowView, TotalView},
+        window::{Sight, Window},
     },
     wire::{Options, Receipt},
 };
@@ -40,31 +41,12 @@ const SILENCE_MS: u64 = 10_000;
 #[derive(Clone)]
 pub(crate) struct Controller(Arc<Shared>);
 
-/// The list in figures, and which of the buttons for all files make sense.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Summary {
-    /// The queue's own sums.
-    pub(crate) total: TotalView,
-    /// Rows in the list.
-    pub(crate) listed: usize,
-    /// Whether a row can be held.
-    pub(crate) can_pause: bool,
-    /// Whether a row is held.
-    pub(crate) can_resume: bool,
-    /// Whether a row can be stopped.
-    pub(crate) can_cancel: bool,
-    /// Whether a row can be tried again.
-    pub(crate) can_retry: bool,
-    /// Whether a row has ended and can be taken off.
-    pub(crate) can_clear: bool,
-}
-
 struct Shared {
     runtime: Runtime,
     core: Mutex<Core>,
     inbox: Mutex<Inbox<Event>>,
     rows: ArcRwSignal<Vec<Row>>,
-    summary: ArcRwSignal<Summary>,
+    total: ArcRwSignal<TotalView>,
     said: ArcRwSignal<String>,
     labels: ArcRwSignal<Labels>,
     on_stored: Option<Callback<Receipt>>,
@@ -103,6 +85,7 @@ impl Reach {
 
 struct Core {
     queue: Queue,
+    window: Window,
     announcer: Announcer,
     said_ms: u64,
     ticking: bool,
@@ -144,18 +127,29 @@ impl Controller {
             queue.listen();
         }
         Self(Arc::new_cyclic(|shared: &Weak<Shared>| {
-            let shared = shared.clone();
+            let (told, shared) = (shared.clone(), shared.clone());
             let deliver = move |event| {
-                if let Some(shared) = shared.upgrade() {
+                if let Some(shared) = told.upgrade() {
                     shared.deliver(event);
                 }
             };
+            let seen = move |sight| {
+                if let Some(shared) = shared.upgrade() {
+                    shared.seen(&sight);
+                }
+            };
             Shared {
-                runtime: Runtime::new(options, hooks.read_answer.clone(), deliver),
-                core: Mutex::new(Core { queue, announcer: Announcer::default(), said_ms: 0, ticking: false }),
+                runtime: Runtime::new(options, hooks.read_answer.clone(), deliver, seen),
+                core: Mutex::new(Core {
+                    queue,
+                    window: Window::default(),
+                    announcer: Announcer::default(),
+                    said_ms: 0,
+                    ticking: false,
+                }),
                 inbox: Mutex::default(),
                 rows: ArcRwSignal::default(),
-                summary: ArcRwSignal::default(),
+                total: ArcRwSignal::default(),
                 said: ArcRwSignal::default(),
                 labels,
                 on_stored,
@@ -184,14 +178,14 @@ impl Controller {
         self.0.runtime.keep_focus(rows, place);
     }
 
-    /// The rows, in the order they were added.
+    /// The rows that are drawn, in their order.
     pub(crate) fn rows(&self) -> ArcRwSignal<Vec<Row>> {
         self.0.rows.clone()
     }
 
     /// The list in figures.
-    pub(crate) fn summary(&self) -> ArcRwSignal<Summary> {
-        self.0.summary.clone()
+    pub(crate) fn total(&self) -> ArcRwSignal<TotalView> {
+        self.0.total.clone()
     }
 
     /// What is announced.
@@ -274,41 +268,26 @@ impl Shared {
         let now_ms = self.runtime.now_ms();
         let mut stored = Vec::new();
         {
-            let mut core = lock(&self.core);
+            let core = &mut *lock(&self.core);
             let dirty = core.queue.take_dirty();
-            let mut rows = self.rows.get_untracked();
-            let mut list_changed = false;
-            for id in dirty {
-                let place = rows.binary_search_by_key(&id, |row| row.id);
-                match (core.queue.row(id, now_ms), place) {
-                    (Some(view), Ok(place)) => {
-                        if rows[place].view.with_untracked(|old| *old != view) {
-                            rows[place].view.set(view);
-                        }
-                    }
-                    (Some(view), Err(place)) => {
-                        rows.insert(
-                            place,
-                            Row { id, view: ArcRwSignal::new(view), labels: self.labels.clone() },
-                        );
-                        list_changed = true;
-                    }
-                    (None, Ok(place)) => {
-                        rows.remove(place);
-                        list_changed = true;
-                    }
-                    (None, Err(_)) => {}
-                }
+            let anchor = core.window.anchor();
+            let mut moved = false;
+            for id in &dirty {
+                moved |= core.window.put(*id, core.queue.rank(*id));
             }
+            if moved {
+                let scroll = core.window.moved(anchor);
+                core.window.settle(self.runtime.focused_row());
+                self.show(core, now_ms);
+                self.runtime.lay_out(core.window.edges(), scroll);
+            }
+            self.refresh(core, now_ms, |row| dirty.contains(&row.id));
             for notice in notices {
                 if let Notice::Done(id) = notice {
                     stored.extend(core.queue.row(*id, now_ms).and_then(|row| row.receipt));
                 }
             }
-            self.sum_up(&mut core, &rows, notices, now_ms);
-            if list_changed {
-                self.rows.set(rows);
-            }
+            self.sum_up(core, notices, now_ms);
         }
         if let Some(on_stored) = &self.on_stored {
             for receipt in stored {
@@ -317,31 +296,70 @@ impl Shared {
         }
     }
 
-    fn sum_up(self: &Arc<Self>, core: &mut Core, rows: &[Row], notices: &[Notice], now_ms: u64) {
-        let mut summary =
-            Summary { total: core.queue.total(now_ms), listed: rows.len(), ..Summary::default() };
-        let mut counts_down = false;
-        for row in rows {
-            row.view.with_untracked(|view| {
-                summary.can_pause |= view.can_pause;
-                summary.can_resume |= view.state == RowState::Paused;
-                summary.can_cancel |= view.can_cancel;
-                summary.can_retry |= view.can_retry;
-                summary.can_clear |= view.state.has_ended();
-                counts_down |= matches!(view.state, RowState::Waiting { seconds: Some(_) });
-            });
+    /// The browser has laid the list out, or somebody scrolls it.
+    fn seen(self: &Arc<Self>, sight: &Sight) {
+        let core = &mut *lock(&self.core);
+        core.window.look(sight.offset, sight.height);
+        let scroll = core.window.measure(&sight.measured);
+        if sight.settled {
+            core.window.settle(self.runtime.focused_row());
+            self.show(core, self.runtime.now_ms());
         }
-        let labels = self.labels.get_untracked();
+        if sight.settled || !sight.measured.is_empty() {
+            self.runtime.lay_out(core.window.edges(), scroll);
+        }
+    }
+
+    /// Draws the rows of the window: those that are drawn already stay, with all that a person has opened in them.
+    fn show(&self, core: &Core, now_ms: u64) {
+        let mut rows = Vec::new();
+        let mut same = true;
+        self.rows.with_untracked(|old| {
+            for (id, place) in core.window.shown() {
+                same &= old.get(rows.len()).is_some_and(|row| row.id == id);
+                if let Some(row) = old.iter().find(|row| row.id == id) {
+                    if row.place.with_untracked(|old| *old != place) {
+                        row.place.set(place);
+                    }
+                    rows.push(row.clone());
+                } else if let Some(view) = core.queue.row(id, now_ms) {
+                    let (view, place) = (ArcRwSignal::new(view), ArcRwSignal::new(place));
+                    let labels = self.labels.clone();
+                    rows.push(Row { id, view, labels, place });
+                }
+            }
+            same &= old.len() == rows.len();
+        });
+        if !same {
+            self.rows.set(rows);
+        }
+    }
+
+    /// Brings the rows that are drawn up to date.
+    fn refresh(&self, core: &Core, now_ms: u64, which: impl Fn(&Row) -> bool) {
+        self.rows.with_untracked(|rows| {
+            for row in rows.iter().filter(|row| which(row)) {
+                if let Some(view) = core.queue.row(row.id, now_ms)
+                    && row.view.with_untracked(|old| *old != view)
+                {
+                    row.view.set(view);
+                }
+            }
+        });
+    }
+
+    fn sum_up(self: &Arc<Self>, core: &mut Core, notices: &[Notice], now_ms: u64) {
+        let total = core.queue.total(now_ms);
+        let (queue, labels) = (&core.queue, self.labels.get_untracked());
         let failure = || {
-            let failed = rows.iter().rev().find(|row| {
-                row.view.with_untracked(|view| matches!(view.state, RowState::Rejected | RowState::Failed))
-            });
-            failed.map(|row| row.view.with_untracked(|view| (view.name.clone(), text::reason(&labels, view))))
+            let view = queue.row(queue.last_failure()?, now_ms)?;
+            let reason = text::reason(&labels, &view);
+            Some((view.name, reason))
         };
-        if let Some(text) = core.announcer.say(now_ms, notices, &summary.total, &labels, failure) {
+        if let Some(text) = core.announcer.say(now_ms, notices, &total, &labels, failure) {
             core.said_ms = now_ms;
             self.said.set(text);
-        } else if summary.total.active == 0 && now_ms >= core.said_ms + SILENCE_MS {
+        } else if total.active == 0 && now_ms >= core.said_ms + SILENCE_MS {
             self.said.maybe_update(|said| {
                 let old = !said.is_empty();
                 said.clear();
@@ -349,9 +367,9 @@ impl Shared {
             });
         }
         let speaks = self.said.with_untracked(|said| !said.is_empty());
-        self.tick(core, counts_down || (speaks && summary.total.active == 0));
-        if self.summary.with_untracked(|old| *old != summary) {
-            self.summary.set(summary);
+        self.tick(core, total.counts_down || (speaks && total.active == 0));
+        if self.total.with_untracked(|old| *old != total) {
+            self.total.set(total);
         }
     }
 
@@ -370,20 +388,14 @@ impl Shared {
     }
 
     fn second_passed(self: &Arc<Self>) {
-        let now_ms = self.runtime.now_ms();
-        for row in self.rows.get_untracked() {
-            if row.view.with_untracked(|view| matches!(view.state, RowState::Waiting { .. }))
-                && let Some(view) = lock(&self.core).queue.row(row.id, now_ms)
-            {
-                row.view.set(view);
-            }
-        }
+        let waits =
+            |row: &Row| row.view.with_untracked(|view| matches!(view.state, RowState::Waiting { .. }));
+        self.refresh(&lock(&self.core), self.runtime.now_ms(), waits);
         self.redraw(&[]);
     }
 
     fn place(&self, id: FileId) -> usize {
-        self.rows
-            .with_untracked(|rows| rows.binary_search_by_key(&id, |row| row.id).unwrap_or_else(|place| place))
+        self.rows.with_untracked(|rows| rows.iter().position(|row| row.id == id).unwrap_or(rows.len()))
     }
 }
 

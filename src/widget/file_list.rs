@@ -2,38 +2,45 @@
 
 use leptos::prelude::*;
 
-use crate::engine::event::{Event, Scope};
+use crate::engine::{
+    event::{Event, Scope},
+    view::TotalView,
+    window::SHORT,
+};
 
 use super::{
-    controller::{Controller, Summary},
-    file_row::{FileRow, Row},
-    fresh::Fresh,
+    controller::Controller,
     labels::{Labels, Said, Word, says},
     press,
     progress_bar::{Level, ProgressBar},
-    text,
+    rows::Rows,
+    text, truth,
 };
 
-/// The rows, in the order they were added.
+/// The rows that are drawn.
 #[component]
 pub(crate) fn FileList(
     /// Whose rows.
     controller: Controller,
 ) -> impl IntoView {
     let rows = controller.rows();
-    let (each, empty) = (rows.clone(), rows);
+    let owner = Owner::current().unwrap_or_default();
+    let total = controller.total();
+    let (short, empty) = (total.clone(), total);
     let name = says(&controller.labels(), Word::Files);
     view! {
-        <ul class="pl-list" data-pl-list="" aria-label=name hidden=move || empty.with(Vec::is_empty)>
-            <For
-                each=move || each.get()
-                key=|row| row.id.0
-                children=move |row: Row| {
-                    let controller = controller.clone();
-                    Fresh(view! { <FileRow row controller/> })
-                }
-            />
+        // A short list is part of the page. A long one is scrolled in a frame of its own, so that what is below it
+        // stays within reach.
+        <div
+            class="pl-frame"
+            data-pl-frame=""
+            data-long=move || truth(short.with(|total| total.listed as usize > SHORT))
+            hidden=move || empty.with(|total| total.listed == 0)
+        >
+        <ul class="pl-list" data-pl-list="" aria-label=name>
+            {move || Rows { rows: rows.get(), controller: controller.clone(), owner: owner.clone() }}
         </ul>
+        </div>
     }
 }
 
@@ -43,16 +50,16 @@ pub(crate) fn TotalLine(
     /// Whose files.
     controller: Controller,
 ) -> impl IntoView {
-    let (summary, labels) = (controller.summary(), controller.labels());
-    let text = |read: fn(&Summary) -> Option<String>| part(&summary, read);
-    let flag = |read: fn(&Summary) -> bool| part(&summary, read);
+    let (total, labels) = (controller.total(), controller.labels());
+    let text = |read: fn(&TotalView) -> Option<String>| part(&total, read);
+    let flag = |read: fn(&TotalView) -> bool| part(&total, read);
     let sum: Said = {
-        let (summary, labels) = (summary.clone(), labels.clone());
-        Box::new(move || labels.with(|labels| summary.with(|summary| text::total(labels, &summary.total))))
+        let (total, labels) = (total.clone(), labels.clone());
+        Box::new(move || labels.with(|labels| total.with(|total| text::total(labels, total))))
     };
     let level = {
-        let (summary, labels) = (summary.clone(), labels.clone());
-        move || labels.with(|labels| summary.with(|summary| level(labels, summary)))
+        let (total, labels) = (total.clone(), labels.clone());
+        move || labels.with(|labels| total.with(|total| level(labels, total)))
     };
     let all = |event: fn(Scope) -> Event| {
         let controller = controller.clone();
@@ -62,11 +69,11 @@ pub(crate) fn TotalLine(
         <div
             class="pl-total"
             data-pl-total=""
-            data-percent=text(|summary| Some(summary.total.percent.to_string()))
-            data-active=text(|summary| Some(summary.total.active.to_string()))
-            data-done=text(|summary| Some(summary.total.done.to_string()))
-            data-failed=text(|summary| Some(summary.total.failed.to_string()))
-            hidden=flag(|summary| summary.listed == 0)
+            data-percent=text(|total| Some(total.percent.to_string()))
+            data-active=text(|total| Some(total.active.to_string()))
+            data-done=text(|total| Some(total.done.to_string()))
+            data-failed=text(|total| Some(total.failed.to_string()))
+            hidden=flag(|total| total.listed == 0)
         >
             <p class="pl-sum"><bdi>{sum}</bdi></p>
             <div class="pl-actions">
@@ -74,7 +81,7 @@ pub(crate) fn TotalLine(
                     type="button"
                     class="pl-button"
                     data-pl-action="retry-all"
-                    hidden=flag(|summary| !summary.can_retry)
+                    hidden=flag(|total| !total.offers.retry)
                     on:click=all(Event::Retry)
                 >
                     {says(&labels, Word::RetryAll)}
@@ -83,7 +90,7 @@ pub(crate) fn TotalLine(
                     type="button"
                     class="pl-button"
                     data-pl-action="pause-all"
-                    hidden=flag(|summary| !summary.can_pause)
+                    hidden=flag(|total| !total.offers.pause)
                     on:click=all(Event::Pause)
                 >
                     {says(&labels, Word::PauseAll)}
@@ -92,7 +99,7 @@ pub(crate) fn TotalLine(
                     type="button"
                     class="pl-button"
                     data-pl-action="resume-all"
-                    hidden=flag(|summary| !summary.can_resume)
+                    hidden=flag(|total| !total.offers.resume)
                     on:click=all(Event::Resume)
                 >
                     {says(&labels, Word::ResumeAll)}
@@ -101,7 +108,7 @@ pub(crate) fn TotalLine(
                     type="button"
                     class="pl-button"
                     data-pl-action="cancel-all"
-                    hidden=flag(|summary| !summary.can_cancel)
+                    hidden=flag(|total| !total.offers.cancel)
                     on:click=all(Event::Cancel)
                 >
                     {says(&labels, Word::CancelAll)}
@@ -110,7 +117,7 @@ pub(crate) fn TotalLine(
                     type="button"
                     class="pl-button"
                     data-pl-action="clear"
-                    hidden=flag(|summary| !summary.can_clear)
+                    hidden=flag(|total| !total.offers.clear)
                     on:click=all(Event::Remove)
                 >
                     {says(&labels, Word::Clear)}
@@ -122,15 +129,14 @@ pub(crate) fn TotalLine(
 }
 
 fn part<T: 'static>(
-    summary: &ArcRwSignal<Summary>,
-    read: fn(&Summary) -> T,
+    total: &ArcRwSignal<TotalView>,
+    read: fn(&TotalView) -> T,
 ) -> impl Fn() -> T + Clone + Send + Sync + use<T> {
-    let summary = summary.clone();
-    move || summary.with(read)
+    let total = total.clone();
+    move || total.with(read)
 }
 
-fn level(labels: &Labels, summary: &Summary) -> Level {
-    let total = &summary.total;
+fn level(labels: &Labels, total: &TotalView) -> Level {
     // Whole numbers throughout; dividing first keeps a hundred times a size within 64 bits.
     let sent = total.sent.min(total.size) / (total.size / 100).max(1);
     Level {

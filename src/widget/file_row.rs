@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use crate::engine::{
     event::{Event, FileId, Scope},
     view::{Hint, RowState, RowView},
+    window::Place,
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     labels::{Labels, Said, Word, says},
     press,
     progress_bar::{Level, ProgressBar},
-    text,
+    text, truth,
 };
 
 /// A row's present state, watched by its own view only.
@@ -25,6 +26,8 @@ pub(crate) struct Row {
     pub(crate) view: ArcRwSignal<RowView>,
     /// The words it is shown in.
     pub(crate) labels: ArcRwSignal<Labels>,
+    /// Where in the list it is.
+    pub(crate) place: ArcRwSignal<Place>,
 }
 
 impl Row {
@@ -47,6 +50,15 @@ impl Row {
     ) -> impl Fn() -> T + Clone + Send + Sync + use<T> {
         let (view, labels) = (self.view.clone(), self.labels.clone());
         move || labels.with(|labels| view.with(|view| read(labels, view)))
+    }
+
+    /// The same of its place.
+    fn place(
+        &self,
+        read: fn(&Place) -> Option<String>,
+    ) -> impl Fn() -> Option<String> + Clone + Send + Sync + use<> {
+        let place = self.place.clone();
+        move || place.with(read)
     }
 }
 
@@ -86,7 +98,10 @@ pub(crate) fn FileRow(
     view! {
         <li
             class="pl-row"
-            data-pl-row=""
+            data-pl-row=id.0.to_string()
+            data-away=row.place(|place| truth(place.away))
+            aria-posinset=row.place(|place| Some((place.index + 1).to_string()))
+            aria-setsize=row.place(|place| Some(place.of.to_string()))
             data-name=name
             data-size=text(|row| Some(row.size.to_string()))
             data-state=text(|row| Some(row.state.as_str().to_owned()))

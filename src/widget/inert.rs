@@ -4,7 +4,11 @@
 use leptos::prelude::use_context;
 
 use crate::{
-    engine::{command, event::Event},
+    engine::{
+        command,
+        event::{Event, FileId},
+        window::Sight,
+    },
     widget::Setup,
     wire::{Options, Receipt, UploadId},
 };
@@ -20,6 +24,7 @@ impl Runtime {
         _options: &Options,
         _read: Option<command::ReadAnswer>,
         _deliver: impl Fn(Event) + 'static,
+        _seen: impl Fn(Sight) + 'static,
     ) -> Self {
         Self
     }
@@ -59,6 +64,14 @@ impl Runtime {
 
     /// Nothing has the focus.
     pub(crate) fn keep_focus(&self, _rows: &'static str, _index: usize) {}
+
+    /// There is no list to lay out.
+    pub(crate) fn lay_out(&self, _edges: (u32, u32), _scroll: i32) {}
+
+    /// Nothing has the focus.
+    pub(crate) fn focused_row(&self) -> Option<FileId> {
+        None
+    }
 
     /// Time stands still.
     pub(crate) fn every_second(&self, _tick: Option<impl FnMut() + 'static>) {}

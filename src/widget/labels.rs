@@ -130,6 +130,8 @@ words! {
     Upload = "upload", "Upload";
     /// Name of the list of files.
     Files = "files", "Files being uploaded";
+    /// Shows all stored files, where there are very many.
+    ShowAll = "show-all", "Show all";
     /// Name of the bar over all files.
     AllFiles = "all-files", "All files";
     /// Tries again what failed.

@@ -7,10 +7,13 @@ use crate::wire::{Options, Receipt, UploadId};
 
 use super::{
     labels::{Labels, Said, Word, says},
+    press,
     runtime::Questions,
     text,
 };
 
+/// Files that are shown, newest first, as long as nobody asks for all; more only when the server has shown more.
+const SHOWN: usize = 50;
 /// Where the deleting form is sent.
 const DELETE_ACTION: &str = "/api/delete_upload";
 
@@ -27,19 +30,32 @@ pub fn StoredUploads(
     let offset_min = RwSignal::new(None::<i32>);
     questions.with_value(|questions| questions.settled(move |offset| offset_min.set(Some(offset))));
 
+    let shown = RwSignal::new(uploads.with_untracked(Vec::len).max(SHOWN));
+    let show_all = says(&labels, Word::ShowAll);
+    let hides = move || uploads.with(Vec::len) > shown.get();
+
     view! {
         <section class="pl-uploads" data-pl-uploads="" aria-labelledby="pl-uploads-title">
             <h2 class="pl-uploads-title" id="pl-uploads-title" tabindex="-1">{says(&labels, Word::YourFiles)}</h2>
             <p class="pl-none" hidden=move || uploads.with(|list| !list.is_empty())>{says(&labels, Word::NoFiles)}</p>
             <ul class="pl-shelf" hidden=move || uploads.with(Vec::is_empty)>
                 <For
-                    each=move || uploads.get()
+                    each=move || uploads.with(|list| list.iter().take(shown.get()).cloned().collect::<Vec<_>>())
                     key=|receipt| receipt.id.clone()
                     children=move |receipt: Receipt| view! {
                         <StoredUpload receipt uploads refused offset_min questions labels=labels.clone()/>
                     }
                 />
             </ul>
+            <button
+                type="button"
+                class="pl-button pl-all"
+                data-pl-all=""
+                hidden=move || !hides()
+                on:click=press(move || shown.set(usize::MAX))
+            >
+                {show_all}
+            </button>
         </section>
     }
 }

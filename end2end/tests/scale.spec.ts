@@ -1,0 +1,138 @@
+// Long lists: a thousand files and more, of which the page holds few rows. How long that takes, bench/list.mjs says.
+
+import type { Page } from '@playwright/test';
+import { expect, test } from '../fixtures/test';
+
+const COUNT = 1000;
+
+test('a thousand files: each stored once, and few nodes in the page', async ({ widget, server, page }) => {
+  test.setTimeout(180_000);
+  await widget.open();
+  const before = (await server.files()).length;
+  await pickMany(page, COUNT);
+  const most = { rows: 0, elements: 0 };
+  await expect
+    .poll(async () => {
+      const now = await page.evaluate(() => ({
+        rows: document.querySelectorAll('[data-pl-row]').length,
+        elements: document.querySelectorAll('*').length,
+        done: document.querySelector('[data-pl-total]')?.getAttribute('data-done'),
+      }));
+      most.rows = Math.max(most.rows, now.rows);
+      most.elements = Math.max(most.elements, now.elements);
+      return now.done;
+    }, { timeout: 150_000, intervals: [50] })
+    .toBe(String(COUNT));
+  expect(most.rows).toBeGreaterThan(5);
+  expect(most.rows).toBeLessThanOrEqual(40);
+  expect(most.elements).toBeLessThan(2000);
+  expect((await server.files()).length - before).toBe(COUNT);
+});
+
+test('scrolled anywhere, the rows there are shown, in their places', async ({ widget, net, page }) => {
+  await widget.open();
+  net.behave({ kind: 'stall', after: 0 });
+  await pickMany(page, COUNT);
+  const frame = page.locator('[data-pl-frame]');
+  await expect(frame).toHaveAttribute('data-long', 'true');
+  for (const share of [0.5, 1, 0.25, 0]) {
+    await frame.evaluate((frame, share) => (frame.scrollTop = share * (frame.scrollHeight - frame.clientHeight)), share);
+    // The row in the middle of the frame, once there is one all over it.
+    await expect.poll(() => inSight(page)).toMatchObject({ whole: true, right: true });
+    const { first, last } = await inSight(page);
+    const expected = Math.round(share * (COUNT - 6));
+    // What was never drawn was guessed: near, and exact at the ends.
+    expect(Math.abs(first - expected), `${share}: row ${first} of about ${expected}`).toBeLessThan(share === 0 || share === 1 ? 8 : 60);
+    if (share === 0) expect(first).toBe(1);
+    if (share === 1) expect(last).toBe(COUNT);
+  }
+  await widget.button('cancel-all').click();
+  net.release();
+});
+
+test('a row that has the focus stays, however far the list is scrolled', async ({ widget, net, page }) => {
+  await widget.open();
+  net.behave({ kind: 'stall', after: 0 });
+  await pickMany(page, 300);
+  const button = page.locator('[data-pl-row][aria-posinset="2"] [data-pl-action="cancel"]');
+  await button.focus();
+  const name = await focusedRow(page);
+  const frame = page.locator('[data-pl-frame]');
+  await frame.evaluate((frame) => (frame.scrollTop = frame.scrollHeight / 2));
+  await expect.poll(() => inSight(page)).toMatchObject({ whole: true, right: true });
+  expect((await inSight(page)).first).toBeGreaterThan(100);
+  expect(await focusedRow(page)).toBe(name);
+  await page.keyboard.press('Enter');
+  await expect(page.locator(`[data-pl-row][data-name="${name}"]`)).toHaveAttribute('data-state', 'cancelled');
+  await frame.evaluate((frame) => (frame.scrollTop = 0));
+  await expect.poll(() => inSight(page)).toMatchObject({ first: 1, whole: true, right: true });
+  expect(await focusedRow(page)).toBe(name);
+  await widget.button('cancel-all').click();
+  net.release();
+});
+
+test('the keyboard walks down a long list row by row', async ({ widget, net, page }) => {
+  await widget.open();
+  net.behave({ kind: 'stall', after: 0 });
+  await pickMany(page, 60);
+  await page.locator('[data-pl-row][aria-posinset="1"] [data-pl-action="cancel"]').focus();
+  let last = 1;
+  for (let steps = 0; last < 60 && steps < 300; steps++) {
+    await page.keyboard.press('Tab');
+    const place = await page.evaluate(() => Number(document.activeElement?.closest('[data-pl-row]')?.getAttribute('aria-posinset')));
+    expect(place === last || place === last + 1, `from row ${last} to ${place}`).toBe(true);
+    last = place;
+    await expect.poll(() => inSight(page)).toMatchObject({ whole: true, right: true });
+  }
+  expect(last).toBe(60);
+  await widget.button('cancel-all').click();
+  net.release();
+});
+
+test('a row that grows above what is in sight moves nothing there', async ({ widget, net, page }) => {
+  await widget.open();
+  net.behave({ kind: 'stall', after: 0 });
+  await pickMany(page, 200);
+  const frame = page.locator('[data-pl-frame]');
+  await frame.evaluate((frame) => (frame.scrollTop = 3000));
+  await expect.poll(() => inSight(page)).toMatchObject({ whole: true, right: true });
+  const { first } = await inSight(page);
+  const top = () => page.locator(`[data-pl-row][aria-posinset="${first + 1}"]`).evaluate((row) => row.getBoundingClientRect().top);
+  const before = await top();
+  await page.locator(`[data-pl-row][aria-posinset="${first - 2}"] details`).evaluate((details: HTMLDetailsElement) => (details.open = true));
+  await expect.poll(() => page.locator(`[data-pl-row][aria-posinset="${first - 2}"]`).evaluate((row) => row.clientHeight)).toBeGreaterThan(120);
+  await expect.poll(async () => Math.abs((await top()) - before)).toBeLessThanOrEqual(1);
+  await widget.button('cancel-all').click();
+  net.release();
+});
+
+/** Picks so many small files at once, as a script in the page would. */
+function pickMany(page: Page, count: number): Promise<void> {
+  return page.evaluate((count) => {
+    const input = document.querySelector<HTMLInputElement>('[data-pl-input]')!;
+    const data = new DataTransfer();
+    for (let i = 0; i < count; i++) data.items.add(new File([`file ${i}`], `many-${String(i).padStart(5, '0')}.txt`, { type: 'text/plain' }));
+    input.files = data.files;
+    input.dispatchEvent(new Event('change', { bubbles: true }));
+  }, count);
+}
+
+/** The rows in sight: the places of the first and the last, whether they fill the frame, and lie in order without gaps. */
+function inSight(page: Page): Promise<{ first: number; last: number; whole: boolean; right: boolean }> {
+  return page.evaluate(() => {
+    const frame = document.querySelector('[data-pl-frame]')!.getBoundingClientRect();
+    const rows = [...document.querySelectorAll('[data-pl-row]:not([data-away])')].map((row) => ({ place: Number(row.getAttribute('aria-posinset')), box: row.getBoundingClientRect() }));
+    const seen = rows.filter(({ box }) => box.bottom > frame.top + 1 && box.top < frame.bottom - 1);
+    const [first, last] = [seen[0], seen.at(-1)];
+    return {
+      first: first?.place ?? 0,
+      last: last?.place ?? 0,
+      whole: !!first && first.box.top <= frame.top + 2 && last!.box.bottom >= frame.bottom - 2,
+      right: rows.every((row, i) => i === 0 || (row.place === rows[i - 1]!.place + 1 && Math.abs(row.box.top - rows[i - 1]!.box.bottom) < 2)),
+    };
+  });
+}
+
+function focusedRow(page: Page): Promise<string | null> {
+  return page.evaluate(() => document.activeElement?.closest('[data-pl-row]')?.getAttribute('data-name') ?? null);
+}
