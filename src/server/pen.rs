@@ -111,6 +111,11 @@ impl Pen {
         self.saving.is_none() && (unsaved >= CHECKPOINT_BYTES || unsaved > 0 && self.age.is_elapsed())
     }
 
+    /// Whether there is anything that a checkpoint could be asked for now.
+    pub(super) fn can_save(&self) -> bool {
+        self.saving.is_none() && self.unsaved() > 0
+    }
+
     /// Whether a batch can be written now.
     pub(super) fn is_free(&self) -> bool {
         self.staging.is_some()

@@ -24,6 +24,24 @@ pub async fn frame(
     visitor: &Visitor,
     id: &ProgressId,
 ) -> Result<Option<ProgressFrame>, Refusal> {
+    if let Some(frame) = frame_of(server, visitor, id).await? {
+        return Ok(Some(frame));
+    }
+    // An upload that was given another name is still asked for by its own.
+    match named(server, visitor, id).await? {
+        Some(name) => {
+            let frame = frame_of(server, visitor, &name).await?;
+            Ok(frame.map(|frame| ProgressFrame { id: id.clone(), ..frame }))
+        }
+        None => Ok(None),
+    }
+}
+
+async fn frame_of(
+    server: &Server,
+    visitor: &Visitor,
+    id: &ProgressId,
+) -> Result<Option<ProgressFrame>, Refusal> {
     let viewer = visitor.viewer();
     if let Some(frame) = server.progress().frame(id, viewer) {
         return Ok(Some(frame));
@@ -33,6 +51,14 @@ pub async fn frame(
         Some(frame) => Ok(Some(frame)),
         None => Ok(server.catalog().outcome(id, viewer).await?),
     }
+}
+
+/// The name that an upload in pieces is watched by, if `id` is its own id and that is not its name.
+async fn named(server: &Server, visitor: &Visitor, id: &ProgressId) -> Result<Option<ProgressId>, Refusal> {
+    let Ok(own) = id.as_str().parse::<UploadId>() else { return Ok(None) };
+    let terms = server.catalog().pieces(&own).await?.map(|pieces| pieces.terms);
+    let terms = terms.filter(|terms| terms.open_to_all || visitor.viewer() == Some(&terms.owner));
+    Ok(terms.map(|terms| terms.progress_id).filter(|name| name != id))
 }
 
 /// What is known of several uploads: one frame for each id, in their order. `ids` are separated by commas.
@@ -64,6 +90,10 @@ pub async fn frames(
     visitor: Visitor,
     id: ProgressId,
 ) -> Result<impl Stream<Item = ProgressFrame> + Send, Refusal> {
+    let id = match server.progress().frame(&id, visitor.viewer()) {
+        Some(_) => id,
+        None => named(&server, &visitor, &id).await?.unwrap_or(id),
+    };
     Ok(match server.progress().subscribe(&id, visitor.viewer()) {
         Some(watch) => {
             stream::unfold(watch, |mut watch| async { watch.next().await.map(|frame| (frame, watch)) })

@@ -8,9 +8,13 @@
 //!
 //! An upload that was begun with the owner's cookie is its owner's alone. One begun without is open to whoever knows
 //! its id, which cannot be guessed: clients other than browsers keep no cookies. This is looked at in every request,
-//! and again before the upload becomes a file.
+//! and again before the upload becomes a file. Once it is one, its address is a link for others to fetch it by, and
+//! only its owner deletes it: whoever has the cookie that its beginning was answered with.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -18,15 +22,17 @@ use futures_util::TryStreamExt;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use sha2::{Digest, Sha256};
+use tokio::sync::OwnedMutexGuard;
 use tracing::Instrument;
 
 use super::{
     Refusal, Server,
     body::{drain_a_little_in_background, drain_in_background},
-    catalog::{Completion, NewPieces, Outcome, Pieces, PiecesEnd, PiecesState, Terms},
+    catalog::{Completion, NewPieces, Outcome, Pieces, PiecesEnd, PiecesState, Progressed, Terms},
     outbox::Finished,
     owner::{OwnerId, Scope, random_bits},
     progress::{Announce, Counter},
+    protocol::fields::MAX_BYTES,
     security::Visitor,
     state::now_ms,
     steps,
@@ -80,7 +86,8 @@ pub struct Append {
     pub overflow: Overflow,
     /// `Content-Length`, in bytes.
     pub body_size: Option<u64>,
-    /// The client's own id of the upload, as long as it has none but its own.
+    /// The client's own id of the upload, which it is watched by from then on: for the first request that brings bytes,
+    /// of an upload that was begun without one.
     pub progress_id: Option<ProgressId>,
 }
 
@@ -268,20 +275,22 @@ async fn look(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Result<
 /// Ends an upload for good: one under way is given up, a complete one deleted.
 ///
 /// # Errors
-/// As [`state`].
+/// As [`state`]; [`ErrorCode::Forbidden`] for one that is complete and not this visitor's, however it was begun.
 pub async fn cancel(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Result<(), Refusal> {
     let (asked, id, visitor) = (server.clone(), id.clone(), visitor.clone());
     to_its_end(server, async move { give_up(&asked, &id, &visitor).await }).await
 }
 
 async fn give_up(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Result<(), Refusal> {
-    let _ = alive(server, known(server, id, visitor).await?).await?;
+    let pieces = alive(server, known(server, id, visitor).await?).await?;
+    may_delete(&pieces, visitor)?;
     let Ok(turn) = server.seats().turn(id, Want::Any).await else { return Err(gone()) };
     let mut pieces = alive(server, known(server, id, visitor).await?).await?;
     if pieces.state == PiecesState::Sealed {
         complete_sealed(server, &turn, &pieces).await?;
         pieces = known(server, id, visitor).await?;
     }
+    may_delete(&pieces, visitor)?;
     if pieces.state == PiecesState::Complete {
         // Two may ask at once: the one whose change took effect removes the bytes.
         if !server.catalog().begin_delete(id).await? {
@@ -290,26 +299,55 @@ async fn give_up(server: &Arc<Server>, id: &UploadId, visitor: &Visitor) -> Resu
         server.store().remove(id).await?;
         return Ok(server.catalog().finish_delete(id).await?);
     }
-    let counter = count(server, &pieces, None);
+    let counter = count(server, &pieces);
     let error = ErrorBody::new(ErrorCode::Cancelled, "The upload was stopped.");
     end(server, id, PiecesEnd::Cancelled, counter.outcome_failed(error.clone())).await?;
     counter.failed(error);
     Ok(())
 }
 
+/// What is complete is deleted by its owner alone: the address of an upload that anybody could go on with is a link to
+/// the file by then, and goes from hand to hand.
+fn may_delete(pieces: &Pieces, visitor: &Visitor) -> Result<(), Refusal> {
+    if pieces.state != PiecesState::Complete || visitor.viewer() == Some(&pieces.terms.owner) {
+        return Ok(());
+    }
+    let message = "This file is complete. Only whoever uploaded it can delete it, with the cookie that came with the \
+                   answer when the upload was begun.";
+    Err(Refusal::new(ErrorCode::Forbidden, message))
+}
+
 /// Makes a new upload of parts that are whole, in this order; each may be used again.
+///
+/// The same parts in the same order, with the same metadata and from the same owner, are the same request: whoever lost
+/// the answer to it hears of the upload that it has made (promise 10), as long as that is there.
 ///
 /// # Errors
 /// [`ErrorCode::NotFound`] and [`ErrorCode::Gone`] for parts as for uploads; [`ErrorCode::Malformed`] for one that is
-/// no part or not whole.
+/// no part or not whole; and before anything is copied, what an upload of that length is refused for.
 pub async fn concatenate(
     server: &Arc<Server>,
     creation: Creation,
     parts: Vec<UploadId>,
 ) -> Result<Upload, Refusal> {
     refuse_when_stopping(server)?;
+    let asked = server.clone();
+    to_its_end(server, async move { join(&asked, creation, &parts).await }).await
+}
+
+async fn join(server: &Arc<Server>, creation: Creation, parts: &[UploadId]) -> Result<Upload, Refusal> {
+    let viewer = creation.visitor.viewer().cloned();
+    // The first to ask is perhaps still at it; nobody waits for it but who wants the very same.
+    let what = format!("{viewer:?} {:?} {:?}", creation.concat, creation.metadata);
+    let _turn = server.joins().turn(what).await;
+    if let Some(concat) = &creation.concat
+        && let Some(made) =
+            server.catalog().joined(concat, creation.metadata.as_deref(), viewer.as_ref()).await?
+    {
+        return look(server, &made, &creation.visitor).await;
+    }
     let mut found = Vec::with_capacity(parts.len());
-    for id in &parts {
+    for id in parts {
         let part = alive(server, known(server, id, &creation.visitor).await?).await?;
         if !part.terms.is_part {
             return Err(Refusal::new(
@@ -323,61 +361,136 @@ pub async fn concatenate(
         found.push((id.clone(), part.durable));
     }
     let length = found.iter().try_fold(0u64, |sum, (_, length)| sum.checked_add(*length));
+    let length = length.filter(|&length| length <= MAX_BYTES);
     let length =
         length.ok_or_else(|| Refusal::new(ErrorCode::TooLarge, "The parts are too large together."))?;
+    server.config().limits.admit(None, Some(length))?;
+    writer::check_space(server, length).await?;
+    let visitor = creation.visitor.clone();
+    let id = enter(server, Creation { length: Some(length), partial: false, ..creation }).await?;
+    let made = make_of_parts(server, &id, visitor, &found, length).await;
+    if made.is_err()
+        && let Err(error) = end(server, &id, PiecesEnd::Cancelled, None).await
+    {
+        tracing::warn!(%id, %error, "an upload that could not be made of its parts stays until it expires");
+    }
+    made
+}
+
+/// Bytes of an upload made of parts that go through this process: with them its end is checked after a crash like that
+/// of any other.
+const READ_OF_PARTS: u64 = 1 << 20;
+
+async fn make_of_parts(
+    server: &Arc<Server>,
+    id: &UploadId,
+    visitor: Visitor,
+    parts: &[(UploadId, u64)],
+    length: u64,
+) -> Result<Upload, Refusal> {
+    let joined = length.saturating_sub(READ_OF_PARTS);
+    if joined > 0 {
+        tokio::select! {
+            done = put_together(server, id, parts, joined) => done?,
+            () = server.stopping().cancelled() => return Err(stopping()),
+        }
+    }
     let append = Append {
-        visitor: creation.visitor.clone(),
-        offset: 0,
+        visitor,
+        offset: joined,
         length: None,
         ends: Ends::AtLength,
         chunk_digest: ChunkDigest::None,
         overflow: Overflow::Refuse,
-        body_size: Some(length),
+        body_size: Some(length - joined),
         progress_id: None,
     };
-    let id = enter(server, Creation { length: Some(length), partial: false, ..creation }).await?;
-    let body = body_of_parts(server.clone(), found);
-    let (server, tasks) = (server.clone(), server.tasks().clone());
-    let made = tasks.spawn(async move {
-        let mut body = body;
-        let made = run_on(&server, &id, append, &mut body, true).await;
-        if made.is_err()
-            && let Err(error) = end(&server, &id, PiecesEnd::Cancelled, None).await
-        {
-            tracing::warn!(%id, %error, "an upload that could not be made of its parts stays until it expires");
-        }
-        made
-    });
-    match made.await {
-        Ok(made) => made.map_err(|rejected| rejected.refusal),
-        Err(fault) => {
-            Err(Refusal::new(ErrorCode::Internal, "The server failed at this upload.").caused_by(fault))
-        }
-    }
+    let mut body = rest_of_parts(server.clone(), parts, joined);
+    run_on(server, id, append, &mut body, true).await.map_err(|rejected| rejected.refusal)
 }
 
-/// The bytes of whole parts, one after the other.
-fn body_of_parts(server: Arc<Server>, parts: Vec<(UploadId, u64)>) -> Body {
-    let streams = futures_util::stream::iter(parts.into_iter().map(Ok::<_, StoreError>)).and_then(
-        move |(id, length)| {
-            let server = server.clone();
-            async move {
-                let readable = server.store().open_staged(&id, length).await?;
-                Ok(readable
-                    .stream(0..length)
-                    .map_err(|error| StoreError::Io { doing: "reading a part", source: error }))
-            }
-        },
-    );
+/// The first so many bytes of the parts, from file to file.
+async fn put_together(
+    server: &Arc<Server>,
+    id: &UploadId,
+    parts: &[(UploadId, u64)],
+    bytes: u64,
+) -> Result<(), Refusal> {
+    let Some(_turn) = server.seats().vacant(id) else { return Err(gone()) };
+    let pieces = server.catalog().take_up(id).await?.ok_or_else(gone)?;
+    let mut staging = writer::open(server, &pieces).await?;
+    let mut left = bytes;
+    for (part, length) in parts {
+        let wanted = left.min(*length);
+        if wanted > 0 {
+            staging.join(server.store().open_staged(part, wanted).await?).await?;
+        }
+        left -= wanted;
+    }
+    let progressed = Progressed {
+        id: id.clone(),
+        epoch: pieces.epoch,
+        checkpoint: staging.checkpoint().await?,
+        appended_from: 0,
+        length: None,
+        seal: false,
+        expires_ms: expires_ms(server),
+    };
+    if server.catalog().checkpoint(progressed).await? { Ok(()) } else { Err(gone()) }
+}
+
+/// The bytes of whole parts, one after the other, without the first so many.
+fn rest_of_parts(server: Arc<Server>, parts: &[(UploadId, u64)], without: u64) -> Body {
+    let mut before = without;
+    let mut rest = Vec::new();
+    for (id, length) in parts {
+        let skipped = before.min(*length);
+        before -= skipped;
+        if skipped < *length {
+            rest.push(Ok::<_, StoreError>((id.clone(), skipped..*length)));
+        }
+    }
+    let streams = futures_util::stream::iter(rest).and_then(move |(id, range)| {
+        let server = server.clone();
+        async move {
+            let readable = server.store().open_staged(&id, range.end).await?;
+            Ok(readable
+                .stream(range)
+                .map_err(|error| StoreError::Io { doing: "reading a part", source: error }))
+        }
+    });
     Body::from_stream(streams.try_flatten())
 }
 
-fn refuse_when_stopping(server: &Server) -> Result<(), Refusal> {
-    if server.tasks().is_closed() {
-        let message = "The server is shutting down. Try again in a moment.";
-        return Err(Refusal::new(ErrorCode::ShuttingDown, message).retry_after(5));
+/// One turn for each thing that is wanted, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Joins {
+    wanted: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl Joins {
+    async fn turn(&self, what: String) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.retain(|_, turn| turn.strong_count() > 0);
+            let waiting = wanted.get(&what).and_then(Weak::upgrade);
+            waiting.unwrap_or_else(|| {
+                let turn = Arc::default();
+                wanted.insert(what, Arc::downgrade(&turn));
+                turn
+            })
+        };
+        turn.lock_owned().await
     }
-    Ok(())
+}
+
+fn stopping() -> Refusal {
+    let message = "The server is shutting down. Try again in a moment.";
+    Refusal::new(ErrorCode::ShuttingDown, message).retry_after(5)
+}
+
+fn refuse_when_stopping(server: &Server) -> Result<(), Refusal> {
+    if server.tasks().is_closed() { Err(stopping()) } else { Ok(()) }
 }
 
 /// Enters a new upload into the catalog.
@@ -389,20 +502,11 @@ async fn enter(server: &Arc<Server>, creation: Creation) -> Result<UploadId, Ref
     open.reserve(creation.length.unwrap_or(0)).await?;
     let id = UploadId::from_bits(random_bits());
     let progress_id = match creation.progress_id {
-        Some(alias) => {
-            let scope = creation.visitor.scope();
-            let viewer = creation.visitor.viewer();
-            let frame = server
-                .progress()
-                .frame(&alias, viewer)
-                .filter(|_| scope != Scope::Anyone || viewer.is_none());
-            let standing = server.catalog().standing(&alias, viewer).await?;
-            if frame.or(standing).is_some_and(|frame| !frame.state.is_terminal()) {
-                let message = "Another upload with this progress id is still running.";
-                return Err(Refusal::new(ErrorCode::ProgressIdInUse, message));
-            }
-            alias
+        Some(alias) if is_in_use(server, &alias, creation.visitor.viewer()).await? => {
+            let message = "Another upload with this progress id is still running.";
+            return Err(Refusal::new(ErrorCode::ProgressIdInUse, message));
         }
+        Some(alias) => alias,
         None => own_progress_id(&id),
     };
     let terms = Terms {
@@ -428,6 +532,33 @@ async fn enter(server: &Arc<Server>, creation: Creation) -> Result<UploadId, Ref
     };
     server.catalog().begin_pieces(new).await?;
     Ok(id)
+}
+
+/// Whether another upload that this visitor could see has the id and is not over.
+async fn is_in_use(server: &Server, id: &ProgressId, viewer: Option<&OwnerId>) -> Result<bool, Refusal> {
+    let frame = server.progress().frame(id, viewer);
+    let standing = server.catalog().standing(id, viewer).await?;
+    Ok(frame.or(standing).is_some_and(|frame| !frame.state.is_terminal()))
+}
+
+/// A name of the client's own, told with the first bytes: the upload is watched by it to its end. One that comes later,
+/// or is another's, is none: of two names for one count, one would stand still.
+async fn take_name(server: &Server, pieces: &mut Pieces, name: ProgressId, viewer: Option<&OwnerId>) {
+    let terms = &mut pieces.terms;
+    let is_watched_already = server.progress().frame(&terms.progress_id, viewer).is_some();
+    if pieces.durable > 0 || is_watched_already || terms.progress_id != own_progress_id(&terms.id) {
+        return;
+    }
+    let taken = match is_in_use(server, &name, viewer).await {
+        Ok(false) => server.catalog().name_progress(&terms.id, &name).await.map_err(Refusal::from),
+        taken => taken.map(|is_in_use| !is_in_use),
+    };
+    match taken {
+        Ok(true) => terms.progress_id = name,
+        Ok(false) => {}
+        // It goes on under its own.
+        Err(error) => tracing::warn!(id = %terms.id, %error, "the name of an upload could not be taken"),
+    }
 }
 
 /// An upload's own id as the id of its progress: the grammar of the one is within that of the other.
@@ -476,7 +607,7 @@ fn gone() -> Refusal {
 /// Gives up an upload whose time is over, unless somebody is at it. Whether it was given up.
 pub(super) async fn expire(server: &Arc<Server>, pieces: &Pieces) -> Result<bool, Refusal> {
     let Some(_turn) = server.seats().vacant(&pieces.terms.id) else { return Ok(false) };
-    let counter = count(server, pieces, None);
+    let counter = count(server, pieces);
     let error = ErrorBody::new(ErrorCode::Gone, "Nobody went on with the upload in time.");
     let outcome = counter.outcome_failed(error.clone());
     let expired = end(server, &pieces.terms.id, PiecesEnd::Expired { now_ms: now_ms() }, outcome).await?;
@@ -563,7 +694,9 @@ async fn run_on(
         };
         return replay(server, pieces, &Append { body_size, ..append }).await;
     }
-    let turn = match server.seats().turn(id, Want::At(append.offset)).await {
+    let want =
+        if append.offset == pieces.durable { Want::After(append.offset) } else { Want::At(append.offset) };
+    let turn = match server.seats().turn(id, want).await {
         Ok(turn) => turn,
         Err(NoTurn::Elsewhere | NoTurn::Closing) => {
             let pieces = alive(server, known(server, id, visitor).await?).await?;
@@ -571,7 +704,7 @@ async fn run_on(
         }
     };
     let taken_up = server.catalog().take_up(id).await;
-    let pieces =
+    let mut pieces =
         match taken_up.map_err(|error| Rejected { refusal: error.into(), at: Some(pieces.durable) })? {
             Some(pieces) => pieces,
             None => {
@@ -586,13 +719,17 @@ async fn run_on(
     if pieces.durable != append.offset {
         return Err(mismatch(&append, pieces.durable));
     }
-    let at = |refusal| Rejected { refusal, at: Some(pieces.durable) };
+    let durable = pieces.durable;
+    let at = |refusal| Rejected { refusal, at: Some(durable) };
     let plan = plan(server, &pieces, &append).map_err(at)?;
     let open = server.open_upload(&pieces.terms.owner).map_err(at)?;
     if let (Some(length), None) = (plan.length, pieces.length) {
         open.reserve(length - pieces.durable).await.map_err(at)?;
     }
-    let counter = count(server, &pieces, append.progress_id.clone());
+    if let Some(name) = append.progress_id.clone() {
+        take_name(server, &mut pieces, name, append.visitor.viewer()).await;
+    }
+    let counter = count(server, &pieces);
     if let (Some(length), Some(size)) = (plan.length, plan.body_size)
         && append.offset.saturating_add(size) > length
     {
@@ -664,6 +801,8 @@ fn plan(server: &Server, pieces: &Pieces, append: &Append) -> Result<Plan, Refus
         }
         limits.admit(None, Some(length))?;
     }
+    // What comes in one request, and where that ends; before anybody looks for room for it.
+    limits.admit(append.body_size, if length.is_none() { end } else { None })?;
     Ok(Plan {
         length,
         max_length: limits.max_file_size.unwrap_or(u64::MAX),
@@ -675,12 +814,10 @@ fn plan(server: &Server, pieces: &Pieces, append: &Append) -> Result<Plan, Refus
 
 /// Counts one request. When its id belongs to somebody else, or there are too many, nobody sees the count: an upload
 /// does not fail for that.
-fn count(server: &Server, pieces: &Pieces, alias: Option<ProgressId>) -> Counter {
+fn count(server: &Server, pieces: &Pieces) -> Counter {
     let terms = &pieces.terms;
-    let own = own_progress_id(&terms.id);
-    let id = if terms.progress_id == own { alias.unwrap_or(own) } else { terms.progress_id.clone() };
     let announce = Announce {
-        id,
+        id: terms.progress_id.clone(),
         scope: if terms.open_to_all { Scope::Anyone } else { Scope::Owner(terms.owner.clone()) },
         attempt: 1,
         fingerprint: None,
@@ -837,7 +974,7 @@ pub(super) async fn complete_sealed(
     pieces: &Pieces,
 ) -> Result<Upload, Refusal> {
     turn.close();
-    let counter = count(server, pieces, None);
+    let counter = count(server, pieces);
     counter.processing();
     // The store may have it already. Where the names of files are not kept as a whole, it may then be staged as well.
     match stored(server, pieces).await {

@@ -21,6 +21,7 @@ use super::{
     owner::OwnerId,
     progress::Progress,
     receive::Buffers,
+    resumable::Joins,
     store::{AnyStore, DiskStore, MemoryStore},
     writer::Seats,
 };
@@ -37,6 +38,7 @@ pub struct Server {
     progress: Progress,
     buffers: Buffers,
     seats: Arc<Seats>,
+    joins: Joins,
     outbox: Arc<Outbox>,
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -93,6 +95,7 @@ impl Server {
             progress,
             buffers: Buffers::new(BATCH_MEMORY),
             seats: Arc::default(),
+            joins: Joins::default(),
             outbox,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -137,6 +140,11 @@ impl Server {
     /// Who writes to which upload in pieces.
     pub(super) fn seats(&self) -> &Arc<Seats> {
         &self.seats
+    }
+
+    /// Who makes which upload of which parts.
+    pub(super) fn joins(&self) -> &Joins {
+        &self.joins
     }
 
     /// Tasks that must have ended before the catalog closes: every receiving upload is one.

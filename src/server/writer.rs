@@ -24,7 +24,10 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, watch},
+    time::Sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -39,6 +42,9 @@ use super::{
     store::{AnyStaging, StageOptions, Store, StoreError},
 };
 use crate::wire::{ErrorCode, UploadId};
+
+/// A writer that takes no byte for so long, and saves none of those that it has, is silent.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// The rate of a body is looked at over this time.
 const RATE_WINDOW: Duration = Duration::from_secs(30);
@@ -58,6 +64,10 @@ struct Seat {
     writes: CancellationToken,
     /// It was asked to let go.
     asked: CancellationToken,
+    /// It was asked to make durable what it has.
+    hurried: Notify,
+    /// How much is durable since it writes.
+    durable: watch::Sender<u64>,
     /// It has all that it needs, and goes on to the end without anybody.
     closing: CancellationToken,
     over: CancellationToken,
@@ -70,6 +80,9 @@ const ASKED: u64 = 1 << 63;
 pub(super) enum Want {
     /// To go on at this offset. Whoever writes at another is not disturbed.
     At(u64),
+    /// To go on at this offset, which is where it was durable a moment ago. Whoever writes further on makes that durable
+    /// at once, so that a true offset can be told; or lets go, when silent.
+    After(u64),
     /// The upload, wherever it stands.
     Any,
     /// As `Any`, but not to wait for one that is being completed.
@@ -102,7 +115,13 @@ impl Seats {
                 Want::Glance if seat.closing.is_cancelled() => return Err(NoTurn::Closing),
                 _ if seat.closing.is_cancelled() => {}
                 Want::At(offset) if !seat.ask_at(offset) => return Err(NoTurn::Elsewhere),
-                Want::At(_) => {}
+                Want::After(offset) if !seat.ask_at(offset) => {
+                    if !seat.is_silent().await {
+                        return Err(NoTurn::Elsewhere);
+                    }
+                    seat.ask();
+                }
+                Want::At(_) | Want::After(_) => {}
                 Want::Any | Want::Glance => seat.ask(),
             }
             tokio::select! {
@@ -142,6 +161,20 @@ impl Seat {
         })
     }
 
+    /// Waits until all that it has taken by now is durable. `true`: it is over, or will not come to that and takes
+    /// nothing more.
+    async fn is_silent(&self) -> bool {
+        let at = self.at.load(SeqCst);
+        let mut durable = self.durable.subscribe();
+        self.hurried.notify_one();
+        tokio::select! {
+            () = self.over.cancelled() => true,
+            () = self.closing.cancelled() => true,
+            _ = durable.wait_for(|&durable| durable >= at & !ASKED) => false,
+            () = tokio::time::sleep(SILENCE) => self.at.load(SeqCst) == at,
+        }
+    }
+
     fn ask(&self) {
         self.at.fetch_or(ASKED, SeqCst);
         self.asked_if(true);
@@ -166,6 +199,7 @@ pub(super) struct Turn {
 impl Turn {
     /// From here on bytes are taken, beginning at this offset, and a newcomer may end that.
     fn begin(&self, offset: u64) {
+        self.seat.durable.send_replace(offset);
         self.seat.at.store(offset, SeqCst);
         self.seat.writes.cancel();
     }
@@ -174,6 +208,11 @@ impl Turn {
     fn take(&self, bytes: u64) -> bool {
         let taken = |at: u64| (at & ASKED == 0).then(|| at + bytes);
         self.seat.at.fetch_update(SeqCst, SeqCst, taken).is_ok()
+    }
+
+    /// So much is durable now.
+    fn saved(&self, durable: u64) {
+        self.seat.durable.send_replace(durable);
     }
 
     /// Everything has come: newcomers wait until it is stored.
@@ -278,6 +317,7 @@ pub(super) async fn write(
         pen: Pen::new(staging),
         batch: Batch::default(),
         flush: false,
+        hurried: false,
         waiting: None,
         batch_age: Box::pin(tokio::time::sleep(Duration::ZERO)),
         unchecked_space: 0,
@@ -346,6 +386,8 @@ struct Writer<'a> {
     batch: Batch,
     /// The batch is to be written as it is.
     flush: bool,
+    /// All that has come is to be saved at once.
+    hurried: bool,
     /// A chunk for which there is no room yet.
     waiting: Option<Running<(Bytes, Option<OwnedSemaphorePermit>)>>,
     /// When the batch is old. Means something only while it is not empty.
@@ -411,6 +453,7 @@ impl Writer<'_> {
                 },
                 () = &mut asked => return Ending::Cut(superseded()),
                 () = &mut stopping => return Ending::Cut(stopped()),
+                () = self.turn.seat.hurried.notified() => self.hurried = true,
                 (chunk, room) = or_never(&mut self.waiting) => {
                     self.waiting = None;
                     self.push(chunk, room);
@@ -466,6 +509,7 @@ impl Writer<'_> {
 
     /// From the first checkpoint on, the catalog counts an upload by its length where that is known.
     async fn is_counted(&mut self) {
+        self.turn.saved(self.pen.durable());
         if self.plan.length.is_some() {
             // Less than before, or nothing, is never too much.
             let _ = self.share.reserve(0).await;
@@ -498,7 +542,11 @@ impl Writer<'_> {
 
     /// Starts the checkpoint and the write that are due and can begin.
     fn start(&mut self) {
-        if self.pen.is_due() && self.may_save() {
+        self.hurried &= !self.whole_or_nothing();
+        self.flush |= self.hurried && !self.batch.chunks.is_empty();
+        let is_due = self.pen.is_due() || self.hurried && !self.flush && self.pen.can_save();
+        if is_due && self.may_save() {
+            self.hurried = false;
             self.save(false);
         }
         if self.flush && self.pen.is_free() {

@@ -707,8 +707,11 @@ async fn an_upload_is_made_of_parts() {
     let two = resumable::create(server, part(6)).await.unwrap().id;
     let whole = send(server, &one, tus(0), &first).await.unwrap();
     assert_eq!((whole.offset, whole.receipt), (600_000, None), "a part is no file");
+    let words = |parts: &[&UploadId]| {
+        parts.iter().fold("final;".to_owned(), |words, id| format!("{words}/files/{id} "))
+    };
     let made_of = |parts: &[&UploadId]| {
-        let words = Some("final;and so on".to_owned());
+        let words = Some(words(parts));
         let parts = parts.iter().map(|&id| id.clone()).collect();
         resumable::concatenate(server, Creation { concat: words, ..creation(Protocol::Tus, None) }, parts)
     };
@@ -726,7 +729,7 @@ async fn an_upload_is_made_of_parts() {
         let expected: Vec<u8> =
             parts.iter().flat_map(|&id| if id == &one { first.clone() } else { second.clone() }).collect();
         assert_eq!(stored(server, &made.id).await, expected);
-        assert_eq!(made.concat.as_deref(), Some("final;and so on"));
+        assert_eq!(made.concat, Some(words(parts)));
         assert_eq!(made.receipt.unwrap().size, expected.len() as u64);
         let more = send(server, &made.id, tus(expected.len() as u64), b"more").await.unwrap_err();
         assert_eq!(more.refusal.code(), ErrorCode::Forbidden);
@@ -871,4 +874,41 @@ async fn what_nobody_goes_on_with_is_swept_and_files_are_not() {
     wait_for(|| (test.stored_files().len() == 1).then_some(())).await;
     let upload = resumable::state(&test.server, &whole, &visitor(1)).await.unwrap();
     assert_eq!((upload.offset, upload.receipt.is_some()), (5, true));
+}
+
+/// It used to be told that it stood elsewhere, and with that the very offset it had asked to go on from.
+#[tokio::test]
+async fn who_goes_on_where_it_was_durable_is_told_where_a_silent_writer_has_come_to() {
+    let test = TestServer::start().await;
+    let server = &test.server;
+    let whole = pattern(60_000);
+    let id = create(server, Protocol::Rufh, Some(60_000)).await;
+    let (sender, silent) = begin(server, &id, rufh(0, Ends::Here));
+    sender.send(Ok(Bytes::copy_from_slice(&whole[..40_000]))).unwrap();
+    received(server, &id, 40_000).await;
+    let refused = send(server, &id, rufh(0, Ends::Here), &whole).await.unwrap_err();
+    assert_eq!(code(&refused), (ErrorCode::OffsetMismatch, Some(40_000)));
+    assert!(!silent.is_finished(), "who may still be alive is left alone");
+    let last = send(server, &id, rufh(40_000, Ends::Here), &whole[40_000..]).await.unwrap();
+    assert!(last.receipt.is_some());
+    let gone = silent.await.unwrap().unwrap_err();
+    assert_eq!(gone.refusal.code(), ErrorCode::Superseded);
+    assert_eq!(stored(server, &id).await, whole);
+}
+
+/// A piece that has to agree with a digest is kept whole or not at all: a writer that has stopped in the middle of one
+/// has nothing to tell, and lets go.
+#[tokio::test]
+async fn a_silent_writer_that_can_keep_nothing_gives_way() {
+    let test = TestServer::start().await;
+    let server = &test.server;
+    let whole = pattern(60_000);
+    let id = create(server, Protocol::Tus, Some(60_000)).await;
+    let checked = Append { chunk_digest: checksum_of(&whole), ..tus(0) };
+    let (sender, silent) = begin(server, &id, checked.clone());
+    sender.send(Ok(Bytes::copy_from_slice(&whole[..40_000]))).unwrap();
+    received(server, &id, 40_000).await;
+    assert!(send(server, &id, checked, &whole).await.unwrap().receipt.is_some());
+    assert_eq!(silent.await.unwrap().unwrap_err().refusal.code(), ErrorCode::Superseded);
+    assert_eq!(stored(server, &id).await, whole);
 }

@@ -4,6 +4,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use plimsoll::wire::{ErrorCode, ProgressState, Receipt};
 use sha1::Digest;
+use tokio::io::AsyncReadExt;
 
 use crate::util::*;
 
@@ -396,9 +397,11 @@ async fn what_was_ended_is_gone() {
     let server = TestServer::start().await;
     let unfinished = create(&server, "Upload-Length: 10").await;
     assert_eq!(patch(&server, &unfinished, 0, b"hello").await.status, 204);
-    let finished = stored(&server, "", b"hello").await;
-    for url in [unfinished, finished] {
-        assert_eq!(tus(&server, &format!("DELETE {url}"), "", b"").await.status, 204, "{url}");
+    let begun = tus(&server, "POST /files", "Upload-Length: 5", b"").await;
+    let (finished, owner) = (begun.headers["location"].clone(), format!("Cookie: {}", begun.cookie()));
+    assert_eq!(patch(&server, &finished, 0, b"hello").await.status, 204);
+    for (url, who) in [(unfinished, ""), (finished, owner.as_str())] {
+        assert_eq!(tus(&server, &format!("DELETE {url}"), who, b"").await.status, 204, "{url}");
         for method in ["HEAD", "DELETE"] {
             let answer = tus(&server, &format!("{method} {url}"), "", b"").await;
             assert!([404, 410].contains(&answer.status), "{method} {answer:?}");
@@ -412,6 +415,26 @@ async fn what_was_ended_is_gone() {
     }
     server.settled().await;
     wait_for(|| server.stored_files().is_empty().then_some(())).await;
+}
+
+/// The address of what was begun without a cookie is, once it is whole, the link that is handed around.
+#[tokio::test]
+async fn who_has_the_link_to_a_file_cannot_delete_it() {
+    let server = TestServer::start().await;
+    let begun = tus(&server, "POST /files", "Upload-Length: 5", b"").await;
+    let url = begun.headers["location"].clone();
+    assert_eq!(patch(&server, &url, 0, b"hello").await.status, 204);
+    let other = server.send("PUT /files/other HTTP/1.1", b"other").await.cookie();
+    for who in ["".to_owned(), format!("Cookie: {other}")] {
+        let refused = tus(&server, &format!("DELETE {url}"), &who, b"").await;
+        assert_eq!((refused.status, refused.error().code), (403, ErrorCode::Forbidden));
+        assert!(refused.error().message.contains("cookie"), "{refused:?}");
+        assert_eq!(server.send(&format!("DELETE {url} HTTP/1.1"), b"").await.status, 403);
+    }
+    assert_eq!(server.get(&url).await.body, b"hello");
+    let owner = format!("Cookie: {}", begun.cookie());
+    assert_eq!(tus(&server, &format!("DELETE {url}"), &owner, b"").await.status, 204);
+    assert_eq!(server.get(&url).await.status, 404);
 }
 
 #[tokio::test]
@@ -483,9 +506,11 @@ async fn a_method_may_be_named_in_a_field() {
     let fields = over("PATCH", &format!("{CONTENT}\nUpload-Offset: 0"));
     assert_eq!(tus(&server, &request, &fields, b"hello").await.status, 204);
     assert_eq!(server.get(&url).await.body, b"hello");
-    assert_eq!(tus(&server, &request, &over("DELETE", ""), b"").await.status, 204);
-    assert_eq!(server.get(&url).await.status, 404);
     assert_eq!(tus(&server, &request, &over("BREW", ""), b"").await.status, 405);
+    let request = format!("POST {}", create(&server, "Upload-Length: 5").await);
+    assert_eq!(tus(&server, &request, &over("DELETE", ""), b"").await.status, 204);
+    let gone = tus(&server, &request, &over("HEAD", ""), b"").await;
+    assert!([404, 410].contains(&gone.status), "{gone:?}");
     // A page of another site must not get past the door by it.
     let evil = over("DELETE", "Sec-Fetch-Site: cross-site\nOrigin: https://evil.example");
     let other = create(&server, "Upload-Length: 5").await;
@@ -654,4 +679,151 @@ async fn too_many_unfinished_uploads_are_refused_until_one_has_ended() {
     assert_eq!(tus(&server, "POST /files", "Upload-Length: 5\r\n", b"").await.status, 429);
     assert_eq!(tus(&server, &format!("DELETE {another}"), "", b"").await.status, 204);
     create(&server, "Upload-Length: 5\r\n").await;
+}
+
+/// One stream of events tells of all of an upload's pieces, and of the rest between them.
+#[tokio::test]
+async fn events_go_on_from_one_piece_to_the_next() {
+    let server = TestServer::start().await;
+    let url = create(&server, "Upload-Length: 10").await;
+    let id = url.strip_prefix("/files/").unwrap();
+    assert_eq!(patch(&server, &url, 0, b"first").await.status, 204);
+    let mut events = server.connect().await;
+    events.send(format!("GET /progress/{id}/events HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+    let mut told = String::new();
+    let mut until = async |words: &str| {
+        let mut piece = vec![0; 4096];
+        while !told.contains(words) {
+            let read = tokio::time::timeout(PATIENCE, events.stream.read(&mut piece)).await.expect("in time");
+            let read = read.unwrap();
+            assert!(read > 0, "the stream has ended: {told}");
+            told.push_str(&String::from_utf8_lossy(&piece[..read]));
+        }
+        told.clone()
+    };
+    let before = until("\"received\":5").await;
+    assert!(!before.contains("\"done\""), "{before}");
+    assert_eq!(patch(&server, &url, 5, b"and").await.status, 204);
+    let between = until("\"received\":8").await;
+    assert!(between.contains("\"receiving\"") && !between.contains("\"done\""), "{between}");
+    assert_eq!(patch(&server, &url, 8, b"on").await.status, 204);
+    let whole = until("\"done\"").await;
+    // Absolute numbers, which never go back.
+    let counts: Vec<u64> = whole
+        .split("\"received\":")
+        .skip(1)
+        .map(|rest| rest.split(',').next().unwrap().parse().unwrap())
+        .collect();
+    assert!(counts.is_sorted() && counts.last() == Some(&10), "{counts:?}");
+}
+
+/// A final upload whose answer was lost and that is asked for again used to make a second file.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_parts_asked_for_again_are_one_file() {
+    let server = TestServer::start().await;
+    let begun = tus(&server, "POST /files", "Upload-Length: 3000000\nUpload-Concat: partial", b"").await;
+    let cookie = format!("Cookie: {}", begun.cookie());
+    let bytes = pattern(3_000_000);
+    assert_eq!(patch(&server, &begun.headers["location"], 0, &bytes).await.status, 204);
+    let (one, two) =
+        (begun.headers["location"].clone(), stored(&server, "Upload-Concat: partial", b"end").await);
+    for who in ["", cookie.as_str()] {
+        let fields = format!("Upload-Concat: final;{one} {two}\nUpload-Metadata: filename YQ==\n{who}");
+        // At the same time, and one after the other.
+        let ask = async || tus(&server, "POST /files", &fields, b"").await;
+        let (first, second, third) = tokio::join!(ask(), ask(), ask());
+        let url = first.headers["location"].clone();
+        for again in [first, second, third, ask().await] {
+            assert_eq!((again.status, &again.headers["location"]), (201, &url), "{again:?}");
+        }
+        assert_eq!(server.get(&url).await.body, [bytes.as_slice(), b"end"].concat());
+        // Other words, another order: something else.
+        for other in [
+            format!("Upload-Concat: final;{two} {one}\nUpload-Metadata: filename YQ==\n{who}"),
+            format!("Upload-Concat: final;{one} {two}\nUpload-Metadata: filename Yg==\n{who}"),
+            format!("Upload-Concat: final;{one} {two}\n{who}"),
+        ] {
+            assert_ne!(create(&server, &other).await, url, "{other}");
+        }
+    }
+    assert_eq!(server.stored_files().len(), 2 + 2 * 4, "two parts, and four files of each");
+    // What has been deleted is made anew.
+    let fields = format!("Upload-Concat: final;{one} {two}\n{cookie}");
+    let url = create(&server, &fields).await;
+    assert_eq!(tus(&server, &format!("DELETE {url}"), &cookie, b"").await.status, 204);
+    assert_ne!(create(&server, &fields).await, url);
+}
+
+/// Parts may come again and again: what they are together is bounded before a byte of it is written.
+#[tokio::test]
+async fn parts_that_are_too_much_together_are_refused_before_they_are_copied() {
+    let server = TestServer::with(|config| {
+        config.limits.max_file_size = Some(5_000_000);
+        config.limits.max_bytes_per_owner = Some(4_500_000);
+    })
+    .await;
+    let begun = tus(&server, "POST /files", "Upload-Length: 2000000\nUpload-Concat: partial", b"").await;
+    let (part, cookie) = (begun.headers["location"].clone(), format!("Cookie: {}", begun.cookie()));
+    assert_eq!(patch(&server, &part, 0, &pattern(2_000_000)).await.status, 204);
+    for (times, code) in
+        [(1000, ErrorCode::TooLarge), (3, ErrorCode::TooLarge), (2, ErrorCode::QuotaExceeded)]
+    {
+        let parts = vec![part.as_str(); times].join(" ");
+        let refused =
+            tus(&server, "POST /files", &format!("Upload-Concat: final;{parts}\n{cookie}"), b"").await;
+        assert_eq!((refused.status, refused.error().code), (413, code), "{times}");
+    }
+    assert_eq!(server.stored_files().len(), 1);
+    create(&server, &format!("Upload-Concat: final;{part}\n{cookie}")).await;
+}
+
+/// A length that no server has room for is too large, and not a reason to try again later.
+#[tokio::test]
+async fn an_absurd_length_is_too_large_before_it_is_without_room() {
+    let server = TestServer::with(|config| config.limits.max_file_size = Some(1 << 40)).await;
+    let absurd = i64::MAX;
+    for (head, fields) in
+        [("POST", "Upload-Defer-Length: 1".to_owned()), ("PATCH", "Upload-Offset: 0".to_owned())]
+    {
+        let url = match head {
+            "PATCH" => create(&server, "Upload-Defer-Length: 1").await,
+            _ => "/files".to_owned(),
+        };
+        let mut raw = server.connect().await;
+        let head = tus_head(&format!("{head} {url}"), &format!("{CONTENT}\n{fields}"));
+        raw.send(format!("{head}\r\nHost: x\r\nContent-Length: {absurd}\r\n\r\n")).await;
+        let refused = raw.answer().await;
+        assert_eq!((refused.status, refused.error().code), (413, ErrorCode::TooLarge), "{refused:?}");
+    }
+}
+
+/// A name that came with the first piece used to leave the upload's own id "receiving" for ever.
+#[tokio::test]
+async fn an_upload_is_watched_by_its_name_and_by_its_own_id_to_the_end() {
+    let server = TestServer::start().await;
+    let url = create(&server, "Upload-Length: 10").await;
+    let own = url.strip_prefix("/files/").unwrap();
+    let named =
+        |name: &str, offset: u64| format!("{CONTENT}\nUpload-Offset: {offset}\nX-Progress-ID: {name}");
+    let request = format!("PATCH {url}");
+    assert_eq!(tus(&server, &request, &named("first-name", 0), b"first").await.status, 204);
+    for id in ["first-name", own] {
+        let frame = server.frame(id, |frame| frame.state == ProgressState::Receiving).await;
+        assert_eq!((frame.received, frame.id.as_str()), (5, id));
+    }
+    // One name for an upload.
+    assert_eq!(tus(&server, &request, &named("second-name", 5), b"and last").await.status, 413);
+    assert_eq!(tus(&server, &request, &named("second-name", 5), b" last").await.status, 204);
+    for id in ["first-name", own] {
+        let frame = server.frame(id, |frame| frame.state == ProgressState::Done).await;
+        assert_eq!((frame.received, frame.id.as_str()), (10, id));
+    }
+    server.frame("second-name", |frame| frame.state == ProgressState::Unknown).await;
+    // Another's running upload keeps its name.
+    let other = create(&server, "Upload-Length: 10\nX-Progress-ID: other-name").await;
+    let third = create(&server, "Upload-Length: 5").await;
+    assert_eq!(tus(&server, &format!("PATCH {third}"), &named("other-name", 0), b"third").await.status, 204);
+    server.frame(third.strip_prefix("/files/").unwrap(), |frame| frame.state == ProgressState::Done).await;
+    assert_eq!(patch(&server, &other, 0, b"0123456789").await.status, 204);
+    assert_eq!(server.frame("other-name", |frame| frame.state == ProgressState::Done).await.received, 10);
 }

@@ -371,3 +371,31 @@ async fn an_upload_that_fills_the_share_is_replayed_when_its_answer_was_lost() {
     assert_eq!(server.send(&head, &body).await.receipts(), first);
     assert_eq!(server.stored_files().len(), 2);
 }
+
+/// What is compressed on its way would be stored as it came, and nobody would know.
+#[tokio::test]
+async fn a_body_with_a_content_coding_is_refused_by_every_way() {
+    let server = TestServer::start().await;
+    let form = form("b", &[("file", "a", b"hello")]);
+    let ways = [
+        (form_head("b", ""), form.as_slice()),
+        ("PUT /files/a HTTP/1.1".to_owned(), b"hello"),
+        ("POST /files HTTP/1.1\r\nUpload-Complete: ?1".to_owned(), b"hello"),
+        ("POST /files HTTP/1.1\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 5".to_owned(), b""),
+    ];
+    for (head, body) in &ways {
+        for coding in ["gzip", "GZIP, br", "aws-chunked"] {
+            let refused = server.send(&format!("{head}\r\nContent-Encoding: {coding}"), body).await;
+            assert_eq!(
+                (refused.status, refused.error().code),
+                (415, ErrorCode::UnsupportedMediaType),
+                "{head}"
+            );
+            assert_eq!(refused.headers["accept-encoding"], "identity");
+        }
+        for none in ["identity", ""] {
+            let taken = server.send(&format!("{head}\r\nContent-Encoding: {none}"), body).await;
+            assert!((200..300).contains(&taken.status), "{head}: {taken:?}");
+        }
+    }
+}

@@ -436,6 +436,23 @@ impl Catalog {
         self.books.begun_by(id, owner).await
     }
 
+    /// The upload that was made of these parts, as the client named them, with these words: of this owner; or, without
+    /// one, of those that are open to all. `None` when there is none that is complete or about to be.
+    pub async fn joined(
+        &self,
+        concat: &str,
+        metadata: Option<&str>,
+        owner: Option<&OwnerId>,
+    ) -> Result<Option<UploadId>> {
+        self.books.joined(concat, metadata, owner).await
+    }
+
+    /// Has an open upload in pieces, of which nothing has come, watched by another id than its own. `false`: it is not
+    /// such a one, or has another already.
+    pub async fn name_progress(&self, id: &UploadId, progress_id: &ProgressId) -> Result<bool> {
+        self.books.name_progress(id.clone(), progress_id.clone()).await
+    }
+
     /// The name and the media type that an upload was begun with, whatever its state.
     pub async fn words(&self, id: &UploadId) -> Result<Option<(String, String)>> {
         self.books.words(id).await

@@ -243,6 +243,29 @@ impl Sqlite {
         row.as_ref().map(pieces).transpose()
     }
 
+    pub(super) async fn joined(
+        &self,
+        concat: &str,
+        metadata: Option<&str>,
+        owner: Option<&OwnerId>,
+    ) -> Result<Option<UploadId>> {
+        let row = sqlx::query(
+            "SELECT id FROM resumables
+             WHERE concat = $1 AND is_part = 0 AND metadata IS $2 AND state IN ('sealed', 'complete')
+                AND (owner = $3 AND open_to_all = 0 OR $3 = '' AND open_to_all = 1) LIMIT 1",
+        )
+        .bind(concat)
+        .bind(metadata)
+        .bind(owner.map_or(ANYONE, OwnerId::as_str))
+        .fetch_optional(&self.reads)
+        .await?;
+        row.as_ref().map(upload_id).transpose()
+    }
+
+    pub(super) async fn name_progress(&self, id: UploadId, progress_id: ProgressId) -> Result<bool> {
+        self.ask(Operation::NameProgress { id, progress_id }).await.map(|rows| rows > 0)
+    }
+
     pub(super) async fn words(&self, id: &UploadId) -> Result<Option<(String, String)>> {
         let row = sqlx::query("SELECT name, media_type FROM uploads WHERE id = $1")
             .bind(id.as_str())
@@ -408,6 +431,7 @@ enum Operation {
     Begin { new: NewUpload },
     BeginPieces { new: Box<NewPieces> },
     TakeUp { id: UploadId },
+    NameProgress { id: UploadId, progress_id: ProgressId },
     Checkpoint { progressed: Progressed },
     EndPieces { id: UploadId, end: PiecesEnd, outcome: Option<Outcome> },
     Complete { done: Vec<Completion>, outcome: Option<Outcome>, events: Vec<FinishEvent> },
@@ -520,6 +544,14 @@ async fn carry_out(books: &mut SqliteConnection, operation: &Operation) -> Resul
             let statement =
                 sqlx::query("UPDATE resumables SET epoch = epoch + 1 WHERE id = $1 AND state = 'open'");
             Ok(statement.bind(id.as_str()).execute(books).await?.rows_affected())
+        }
+        Operation::NameProgress { id, progress_id } => {
+            let statement = sqlx::query(
+                "UPDATE resumables SET progress_id = $1
+                 WHERE id = $2 AND progress_id = $2 AND state = 'open' AND durable = 0",
+            );
+            let statement = statement.bind(progress_id.as_str()).bind(id.as_str());
+            Ok(statement.execute(books).await?.rows_affected())
         }
         Operation::Checkpoint { progressed } => checkpoint(books, progressed).await,
         Operation::EndPieces { id, end, outcome } => {
@@ -953,10 +985,16 @@ mod tests {
         assert_eq!(catalog.outcome(&ended.frame.id, None).await.unwrap(), None);
         catalog.close().await;
 
-        // Closed in order, nothing but the one file is left.
-        let files: Vec<_> =
-            std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
-        assert_eq!(files, ["catalog.sqlite"]);
+        // Closed in order, nothing but the one file is left, as soon as what was only dropped has gone as well.
+        let files = || {
+            let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+            files.collect::<Vec<_>>()
+        };
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while files() != ["catalog.sqlite"] {
+            assert!(tokio::time::Instant::now() < deadline, "{:?}", files());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         let catalog = Catalog::open(&path).await.unwrap();
         assert_eq!(catalog.find(&id(1)).await.unwrap(), before);
         catalog.close().await;

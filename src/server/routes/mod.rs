@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    http::{HeaderMap, HeaderName, Method},
-    middleware::{from_fn, from_fn_with_state},
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
     routing::{any, get, post},
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{Refusal, Server, security};
+use super::{Refusal, Server, body, security};
 use crate::wire::{ErrorCode, ProgressId, headers};
 
 /// Every route that carries bytes or progress, ready to be merged into an application's own router. Server functions
@@ -30,9 +31,10 @@ pub fn router(server: &Arc<Server>) -> Router {
         .route("/files/{id}", any(resumable::one))
         .with_state(server.clone());
     // Outside of all doors: what they answer to tus is an answer to tus as well.
+    let files = files.layer(from_fn(as_they_are));
     let files = guard(files, server).layer(from_fn_with_state(server.clone(), resumable::accompany));
     let others = Router::new()
-        .route("/upload", post(upload::post_form))
+        .route("/upload", post(upload::post_form).layer(from_fn(as_they_are)))
         .route("/progress", get(progress::nginx))
         .route("/progress/{id}", get(progress::frame))
         .route("/progress/{id}/events", get(progress::events))
@@ -41,6 +43,23 @@ pub fn router(server: &Arc<Server>) -> Router {
         .method_not_allowed_fallback(async || not_allowed())
         .with_state(server.clone());
     files.merge(guard(others, server))
+}
+
+/// Bytes are stored as they come: of a body that says it is compressed, nobody would know later that it was, and what it
+/// was announced as (length, digest) would be of something else. RFC 9110, sections 8.4 and 15.5.16.
+async fn as_they_are(request: Request, next: Next) -> Response {
+    let codings = request.headers().get_all(header::CONTENT_ENCODING);
+    let is_coded =
+        |value: &HeaderValue| !value.is_empty() && !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if request.method().is_safe() || !codings.iter().any(is_coded) {
+        return next.run(request).await;
+    }
+    body::drain_in_background(request.into_body());
+    let message = "Files are stored as they come. Send this one without a Content-Encoding.";
+    let refusal = Refusal::new(ErrorCode::UnsupportedMediaType, message);
+    let mut response = refusal.with_detail("Content-Encoding").into_response();
+    response.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    response
 }
 
 /// The refusal of a method; who answers adds those that are allowed.
@@ -113,7 +132,7 @@ const TOLD: [&str; 19] = [
     "Content-Disposition",
 ];
 
-fn cors(origins: &[axum::http::HeaderValue]) -> CorsLayer {
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
     let names = |names: &[&str]| -> Vec<HeaderName> {
         names.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect()
     };

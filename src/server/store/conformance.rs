@@ -30,6 +30,7 @@ pub(super) async fn check<S: Store>(store: &S) {
     only_what_is_staged_and_long_enough_is_taken_up(store).await;
     checkpoints_follow_each_other(store).await;
     the_digest_of_a_file_in_pieces_is_that_of_the_whole(store).await;
+    files_are_joined(store).await;
     what_is_kept_can_be_read_and_removed(store).await;
     removal_is_idempotent(store).await;
     what_is_open_can_be_read_to_its_end(store).await;
@@ -272,6 +273,41 @@ async fn the_digest_of_a_file_in_pieces_is_that_of_the_whole<S: Store>(store: &S
     assert_eq!(staging.settle().await.unwrap().sha256.as_deref(), Some(abc));
     assert_eq!(staging.seal().await.unwrap().sha256.as_deref(), Some(abc));
     store.remove(&id(18)).await.unwrap();
+}
+
+async fn files_are_joined<S: Store>(store: &S) {
+    let whole = pattern(700_000);
+    let (first, second) = whole.split_at(500_000);
+    for (part, bytes) in [(id(50), first), (id(51), second)] {
+        let mut staging = store.stage(&part, KEPT).await.unwrap();
+        staging.write(vec![Bytes::copy_from_slice(bytes)]).await.unwrap();
+        staging.checkpoint().await.unwrap();
+    }
+    let all_of = async |part: u8, len: usize| store.open_staged(&id(part), len as u64).await.unwrap();
+    for options in [KEPT, HASHED] {
+        let mut staging = store.stage(&id(52), options).await.unwrap();
+        staging.write(vec![Bytes::from_static(b"before")]).await.unwrap();
+        staging.join(all_of(50, first.len()).await).await.unwrap();
+        staging.join(all_of(51, 0).await).await.unwrap();
+        staging.join(all_of(51, 9).await).await.unwrap();
+        assert_eq!(staging.len(), 6 + 500_000 + 9);
+        assert_eq!(staging.checkpoint().await.unwrap().range, 0..500_015);
+        staging.write(vec![Bytes::copy_from_slice(&second[9..])]).await.unwrap();
+        let checkpoint = staging.checkpoint().await.unwrap();
+        let crc32c = if options.keep { crc32c::crc32c(&second[9..]) } else { 0 };
+        assert_eq!(checkpoint, Checkpoint { range: 500_015..700_006, crc32c });
+        let expected = [b"before", whole.as_slice()].concat();
+        let digest = options.sha256.then(|| super::hex(&<sha2::Sha256 as sha2::Digest>::digest(&expected)));
+        assert_eq!(staging.seal().await.unwrap().sha256, digest);
+        assert_eq!(read(store, &id(52), 0..u64::MAX).await, expected);
+        store.remove(&id(52)).await.unwrap();
+    }
+    // The parts are what they were.
+    let left: Vec<Bytes> = all_of(50, first.len()).await.stream(0..u64::MAX).try_collect().await.unwrap();
+    assert_eq!(left.concat(), first);
+    for part in [50, 51] {
+        store.remove(&id(part)).await.unwrap();
+    }
 }
 
 async fn what_is_kept_can_be_read_and_removed<S: Store>(store: &S) {

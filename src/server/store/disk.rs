@@ -17,7 +17,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, IoSlice},
     ops::Range,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -27,7 +27,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::stream;
-use rustix::buffer::spare_capacity;
+use rustix::{buffer::spare_capacity, io::Errno};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
@@ -49,6 +49,9 @@ const MAX_HASHING: usize = 4;
 
 /// Bytes of a download read at once.
 const READ_SIZE: usize = 256 * 1024;
+
+/// Bytes of another file that are joined at once, between two looks at whether it is still wanted.
+const JOIN_SIZE: u64 = 64 << 20;
 
 /// Slices in one `pwritev`: well under every system's IOV_MAX.
 const MAX_SLICES: usize = 256;
@@ -176,8 +179,9 @@ impl Store for DiskStore {
             if fs::exists(shared.stored(&name))? {
                 return Err(ErrorKind::AlreadyExists.into());
             }
+            let mut options = OpenOptions::new();
             let file =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(shared.staged(&name))?;
+                options.read(true).write(true).create_new(true).mode(0o600).open(shared.staged(&name))?;
             steps::pass(steps::STAGED);
             Ok(file)
         });
@@ -408,6 +412,44 @@ impl Staging for DiskStaging {
         Ok(())
     }
 
+    async fn join(&mut self, part: Readable) -> Result<(), StoreError> {
+        let State::Open(handle) = std::mem::replace(&mut self.state, State::Broken) else {
+            return Err(StoreError::Broken);
+        };
+        let Source::Disk(part_file) = part.source else { return Err(StoreError::Broken) };
+        let mut joined = 0;
+        while joined < part.len {
+            let (from, to) = (Arc::clone(&part_file.file), Arc::clone(&handle));
+            let (at, offset, size) = (joined, self.len + joined, (part.len - joined).min(JOIN_SIZE));
+            let _turn = self.shared.slow.acquire().await;
+            let copied = blocking("joining staged files", move || {
+                let copied =
+                    steps::attempt(steps::WRITE).and_then(|()| copy(&from, at, &to.file, offset, size));
+                steps::pass(steps::WRITTEN);
+                Ok(copied)
+            });
+            if let Err(error) = copied.await?.map_err(|error| StoreError::io("joining staged files", error)) {
+                let (to, len) = (Arc::clone(&handle), self.len);
+                blocking("joining staged files", move || to.file.set_len(len)).await?;
+                if self.keep && matches!(error, StoreError::OutOfSpace) {
+                    // It is what it was before.
+                    self.state = State::Open(handle);
+                }
+                return Err(error);
+            }
+            joined += size;
+        }
+        if joined > 0 {
+            self.len += joined;
+            self.since.crc32c = None;
+            if let Hashing::Running(_) = self.hashing {
+                self.hashing = Hashing::AtTheEnd;
+            }
+        }
+        self.state = State::Open(handle);
+        Ok(())
+    }
+
     fn checkpoint(&mut self) -> Checkpointing {
         let State::Open(handle) = &self.state else {
             return Box::pin(async { Err(StoreError::Broken) });
@@ -417,7 +459,7 @@ impl Staging for DiskStaging {
         let checkpoint =
             Checkpoint { range: self.since.at..self.len, crc32c: self.since.crc32c.unwrap_or(0) };
         let keep = self.keep;
-        self.since = Since { at: self.len, crc32c: self.since.crc32c.map(|_| 0) };
+        self.since = Since { at: self.len, crc32c: keep.then_some(0) };
         Box::pin(async move {
             let store = Arc::clone(&shared);
             let _turn = store.slow.acquire().await;
@@ -634,6 +676,54 @@ fn write_all_at(file: &File, chunks: &[Bytes], offset: u64) -> io::Result<u64> {
         }
     }
     Ok(at - offset)
+}
+
+/// Copies so many bytes from one file to another, each at its place.
+fn copy(from: &File, mut at: u64, to: &File, mut offset: u64, size: u64) -> io::Result<()> {
+    let end = at + size;
+    // The system need not copy at all where files can share their blocks.
+    while at < end {
+        match copy_within(from, &mut at, to, &mut offset, end) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // It cannot, of these files or at all.
+            Err(error) if matches!(error.raw_os_error(), Some(code) if CANNOT_COPY.contains(&code)) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    let mut buffer = vec![0; if at < end { READ_SIZE } else { 0 }];
+    while at < end {
+        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(READ_SIZE);
+        let read = match from.read_at(&mut buffer[..wanted], at) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        to.write_all_at(&buffer[..read], offset)?;
+        at += read as u64;
+        offset += read as u64;
+    }
+    Ok(())
+}
+
+/// What the system says when it does not copy from file to file: across volumes, on some of them, or ever.
+const CANNOT_COPY: [i32; 4] = [
+    Errno::XDEV.raw_os_error(),
+    Errno::NOSYS.raw_os_error(),
+    Errno::OPNOTSUPP.raw_os_error(),
+    Errno::INVAL.raw_os_error(),
+];
+
+#[cfg(target_os = "linux")]
+fn copy_within(from: &File, at: &mut u64, to: &File, offset: &mut u64, end: u64) -> io::Result<usize> {
+    let size = usize::try_from(end - *at).unwrap_or(usize::MAX);
+    Ok(rustix::fs::copy_file_range(from, Some(at), to, Some(offset), size)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn copy_within(_: &File, _: &mut u64, _: &File, _: &mut u64, _: u64) -> io::Result<usize> {
+    Err(Errno::NOSYS.into())
 }
 
 /// A stored file being read.
@@ -860,6 +950,23 @@ mod tests {
         let whole = chunks.concat();
         assert_eq!(write_all_at(file.as_file(), &chunks, 7).unwrap(), whole.len() as u64);
         assert_eq!(fs::read(file.path()).unwrap()[7..], whole);
+    }
+
+    #[test]
+    fn copied_by_the_system_or_by_hand_it_is_the_same() {
+        let (from, to) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let bytes: Vec<u8> = (0..3 * READ_SIZE + 7).map(|i| (i * 7 % 251) as u8).collect();
+        fs::write(from.path(), &bytes).unwrap();
+        fs::write(to.path(), b"before").unwrap();
+        copy(from.as_file(), 5, to.as_file(), 6, bytes.len() as u64 - 5).unwrap();
+        assert_eq!(fs::read(to.path()).unwrap(), [b"before", &bytes[5..]].concat());
+        let short = copy(from.as_file(), 0, to.as_file(), 0, bytes.len() as u64 + 1).unwrap_err();
+        assert_eq!(short.kind(), ErrorKind::UnexpectedEof);
+        // The system does not copy out of a pipe, nor out of what it makes up as it is read.
+        let made_up = File::open("/proc/self/status").unwrap();
+        to.as_file().set_len(0).unwrap();
+        copy(&made_up, 0, to.as_file(), 0, 6).unwrap();
+        assert_eq!(fs::read(to.path()).unwrap(), b"Name:\t");
     }
 
     #[tokio::test]

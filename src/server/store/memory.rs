@@ -230,6 +230,11 @@ impl Staging for MemoryStaging {
         Ok(())
     }
 
+    async fn join(&mut self, part: Readable) -> Result<(), StoreError> {
+        let Source::Memory(bytes) = part.source else { return Err(StoreError::Broken) };
+        self.write(vec![bytes]).await
+    }
+
     fn checkpoint(&mut self) -> Checkpointing {
         if self.state != State::Open {
             return Box::pin(async { Err(StoreError::Broken) });

@@ -106,6 +106,12 @@ pub trait Staging: Send {
     /// which there is no more space, is as it was before, and can be checkpointed.
     fn write(&mut self, chunks: Vec<Bytes>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Appends all of what was opened, without its passing through this process where the system can do that. The
+    /// checkpoint after it knows no CRC of its bytes, and says 0.
+    ///
+    /// *Success*, *failure*, *dropped*: as for [`write`](Self::write).
+    fn join(&mut self, part: Readable) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Makes durable what was written since the last checkpoint, or since it was taken up, while writing goes on.
     /// One at a time: the next is asked for when this one has ended. A failure is final: it is never tried again,
     /// because a second try may succeed without the bytes being safe.
@@ -149,7 +155,8 @@ pub struct StageOptions {
 pub struct Checkpoint {
     /// From the last checkpoint to this one, in bytes. Everything before is durable as well.
     pub range: Range<u64>,
-    /// CRC-32C of these bytes. 0 when there are none, or when the file is not one to be kept.
+    /// CRC-32C of these bytes. 0 when there are none, when some of them were joined from another file, or when the file
+    /// is not one to be kept.
     pub crc32c: u32,
 }
 
@@ -392,6 +399,10 @@ impl Store for AnyStore {
 impl Staging for AnyStaging {
     async fn write(&mut self, chunks: Vec<Bytes>) -> Result<(), StoreError> {
         each!(self, staging => staging.write(chunks).await)
+    }
+
+    async fn join(&mut self, part: Readable) -> Result<(), StoreError> {
+        each!(self, staging => staging.join(part).await)
     }
 
     fn checkpoint(&mut self) -> Checkpointing {

@@ -102,6 +102,8 @@ pub(super) struct Target {
     pub(super) path: String,
     /// What its progress is asked for by.
     pub(super) id: String,
+    /// The cookie that came with its beginning: whose it is, should it be deleted once it is whole.
+    pub(super) cookie: String,
 }
 
 /// The head of a request.
@@ -162,14 +164,22 @@ impl Client {
                     None => head,
                 }
             }
-            Form => return Some(Target { path: "/upload".to_owned(), id: unique() }),
-            Put => return Some(Target { path: "/files/file.bin".to_owned(), id: unique() }),
+            Form => {
+                return Some(Target { path: "/upload".to_owned(), id: unique(), cookie: String::new() });
+            }
+            Put => {
+                return Some(Target {
+                    path: "/files/file.bin".to_owned(),
+                    id: unique(),
+                    cookie: String::new(),
+                });
+            }
         };
         let answer = self.try_ask(head, b"").await?;
         assert_eq!(answer.status, 201, "{:?}: {answer:?}", self.way);
         let path = answer.headers["location"].clone();
         let id = path.rsplit('/').next().unwrap_or_default().to_owned();
-        Some(Target { path, id })
+        Some(Target { path, id, cookie: answer.cookie() })
     }
 
     /// The head of the request that brings what begins at `offset`. `last`: it brings the end of the file.
@@ -284,7 +294,7 @@ impl Client {
     }
 
     pub(super) async fn delete(&self, target: &Target) -> Option<Answer> {
-        let head = Head::new("DELETE", &target.path);
+        let head = Head::new("DELETE", &target.path).with("Cookie", &target.cookie);
         self.try_ask(if self.way.protocol == Tus { head.with("Tus-Resumable", "1.0.0") } else { head }, b"")
             .await
     }

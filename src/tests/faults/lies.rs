@@ -168,7 +168,7 @@ async fn a_file_that_is_not_what_was_announced_is_not_stored() {
                 .with("Repr-Digest", &digest);
             let location = client.ask(head, b"").await.headers["location"].clone();
             let id = location.rsplit('/').next().unwrap().to_owned();
-            let target = Target { path: location, id };
+            let target = Target { path: location, id, cookie: String::new() };
             let mut sent = bytes.clone();
             sent[250_000] ^= u8::from(!honest);
             // In two pieces: neither alone shows it.
