@@ -1,7 +1,7 @@
 //! Pages, server functions and the site's files as an axum router, beside the server's own routes. Must never touch a
 //! body of an upload.
 
-use std::{path::Path, sync::Arc};
+use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use axum::{
     Extension, Router,
@@ -32,10 +32,11 @@ pub fn router(server: &Arc<Server>, site: &Path) -> Router {
     let _ = any_spawner::Executor::init_tokio();
     let site = Site { server: server.clone(), options: leptos_options(site) };
     let files = ServeDir::new(site.options.site_root.as_ref()).precompressed_br().precompressed_gzip();
+    let files = move |request: Request| file(files.clone(), request);
     let pages = Router::new()
         .route("/", get(home))
         .route("/results", get(results))
-        .fallback_service(Router::new().fallback_service(files).layer(middleware::map_response(label_files)))
+        .fallback_service(Router::new().fallback(files).layer(middleware::map_response(label_files)))
         .with_state(site.clone());
     server::routes::guard(pages, server)
         .merge(server::routes::router(server))
@@ -194,6 +195,21 @@ fn set_policy(status: StatusCode) {
     }
     // The page lists one's own uploads: no cache may keep it.
     response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+/// A file of the site. A name that no file can have (too long, or with a NUL in it) is one that there is not, and no
+/// fault of ours.
+async fn file(mut files: ServeDir, request: Request) -> Response {
+    match files.try_call(request).await {
+        Ok(response) => response.into_response(),
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidFilename) => {
+            StatusCode::NOT_FOUND.into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "a file of the site cannot be read");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 /// What the files of the site are told to go with.

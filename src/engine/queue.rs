@@ -985,6 +985,7 @@ impl Queue {
                 // It is at work on it: the verdict comes later.
                 let news = item.tally.seq.is_none_or(|seq| frame.seq > seq);
                 self.items[at].tally.seq = Some(frame.seq);
+                self.touch(at, turn);
                 if (news || frame.state == ProgressState::Processing)
                     && let Phase::Waiting { cause: Cause::Verdict, error, .. } = &mut self.items[at].phase
                 {

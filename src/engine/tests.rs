@@ -242,6 +242,22 @@ proptest! {
     }
 }
 
+/// A life that once changed a row unsaid: while a file waited for its next try, a poll told that the server was still
+/// at work on the one before.
+#[test]
+fn news_of_the_try_before_is_shown_when_it_comes() {
+    let steps = vec![
+        Step::Reload(vec![None]),
+        Step::Add(vec![1, 0, 50 * MB, 0]),
+        Step::Visible,
+        Step::Pass(1_960),
+        Step::Wish(5, Some(2)),
+        Step::Replay(160),
+    ];
+    let polls = [PollFate::Answered(873), PollFate::Answered(1_270), PollFate::Answered(1)];
+    live(steps, &[Fate::AnswerLost, Fate::Stalled(0), Fate::Held], &polls, Options::default());
+}
+
 // --- The rules, one by one ---
 
 /// A queue with one file, whose polls are answered by hand.

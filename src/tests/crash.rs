@@ -43,10 +43,6 @@ impl Program {
         Self { child, addr }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits until it has died by itself.
     pub(crate) fn died(mut self) -> std::process::ExitStatus {
         wait_for_end(|| self.child.try_wait().unwrap())

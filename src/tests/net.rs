@@ -8,7 +8,7 @@ use futures_util::stream;
 use plimsoll::{
     server::{
         config::{Config, TlsFiles},
-        listen::{Listener, raise_file_limit},
+        listen::Listener,
     },
     wire::{ErrorBody, ErrorCode, ProgressFrame, ProgressState, Receipt, UploadAnswer},
 };
@@ -24,10 +24,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    crash::Program,
-    util::{PATIENCE, Raw, TestServer, form, form_head, pattern},
-};
+use crate::util::{PATIENCE, TestServer, form, form_head, pattern};
 
 /// A way to speak to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,16 +100,20 @@ impl Line {
 
     /// Begins a PUT whose body is what is fed to it.
     fn put(&self, name: &str) -> (mpsc::UnboundedSender<Bytes>, JoinHandle<reqwest::Result<Response>>) {
-        let (feed, fed) = mpsc::unbounded_channel();
-        let body = stream::unfold(fed, |mut fed: mpsc::UnboundedReceiver<Bytes>| async {
-            fed.recv().await.map(|bytes| (Ok::<_, std::io::Error>(bytes), fed))
-        });
-        let request = self
-            .request(Method::PUT, &format!("/files/{name}"))
-            .header("X-Progress-ID", name)
-            .body(reqwest::Body::wrap_stream(body));
+        let (feed, body) = fed();
+        let request =
+            self.request(Method::PUT, &format!("/files/{name}")).header("X-Progress-ID", name).body(body);
         (feed, tokio::spawn(request.send()))
     }
+}
+
+/// A body that is what is fed to it.
+fn fed() -> (mpsc::UnboundedSender<Bytes>, reqwest::Body) {
+    let (feed, fed) = mpsc::unbounded_channel();
+    let body = stream::unfold(fed, |mut fed: mpsc::UnboundedReceiver<Bytes>| async {
+        fed.recv().await.map(|bytes| (Ok::<_, std::io::Error>(bytes), fed))
+    });
+    (feed, reqwest::Body::wrap_stream(body))
 }
 
 /// A certificate for `localhost` that signs itself, in files.
@@ -542,69 +543,141 @@ async fn what_is_told_early_keeps_its_place_between_pipelined_answers() {
     assert!(told > 0);
 }
 
-/// What a process holds in memory now, in bytes.
-fn memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+/// What a connection of HTTP/2 lets its client send before any of it was taken, in bytes.
+#[derive(Debug)]
+struct Announced {
+    /// On one stream (SETTINGS_INITIAL_WINDOW_SIZE).
+    stream: u64,
+    /// On all together: 65 535, and what WINDOW_UPDATE adds.
+    connection: u64,
+    /// Streams at one time (SETTINGS_MAX_CONCURRENT_STREAMS).
+    streams: u64,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_uploads_that_stall_or_drip_take_little_and_hold_up_nobody() {
-    raise_file_limit().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let program = Program::start(folder.path());
-    let connect = || Raw::connect(program.addr);
-    let before = memory(program.pid());
-
-    let (burst, whole) = (pattern(64 * 1024), 1 << 20);
-    let mut uploads = Vec::new();
-    for number in 0..1000 {
-        let mut raw = connect().await;
-        let head = form_head("XX", &format!("\r\nHost: x\r\nX-Progress-ID: stalled-{number:04}"));
-        raw.send(format!("{head}\r\nContent-Length: {whole}\r\n\r\n")).await;
-        raw.send(&form("XX", &[("file", "stalled", &burst)])[..burst.len()]).await;
-        uploads.push(raw);
-    }
-    let mut asking = connect().await;
-    for number in 0..1000 {
-        let arrived = |frame: &ProgressFrame| frame.body_received == burst.len() as u64;
-        asking.frame(&format!("stalled-{number:04}"), arrived).await;
-    }
-
-    // A second's worth of what goes on for minutes: every second upload drips, and a hundred pages look on.
-    let pollers = (0..100).map(|number| {
-        let asking = connect();
-        tokio::spawn(async move {
-            let mut asking = asking.await;
-            for round in 0..10 {
-                asking.frame(&format!("stalled-{:04}", number * 10 + round), |_| true).await;
-                tokio::time::sleep(Duration::from_millis(100)).await;
+/// Begins a connection and reads what the server says first.
+async fn announced(server: &TestServer) -> (TcpStream, Announced) {
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    stream.write_all(&[PREFACE, &SETTINGS].concat()).await.unwrap();
+    let ping = [&[0, 0, 8, 6, 0, 0, 0, 0, 0][..], &[7; 8]].concat();
+    let mut announced = Announced { stream: 65_535, connection: 65_535, streams: u64::MAX };
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    // What comes after the answer to our settings comes before the answer to what we say then.
+    loop {
+        let mut head = [0; 9];
+        timeout(PATIENCE, stream.read_exact(&mut head)).await.expect("a frame in time").unwrap();
+        let mut payload = vec![0; number(&head[..3]) as usize];
+        timeout(PATIENCE, stream.read_exact(&mut payload)).await.expect("a frame in time").unwrap();
+        match (head[3], head[4]) {
+            (4, 1) => stream.write_all(&ping).await.unwrap(),
+            (6, 1) => return (stream, announced),
+            (4, _) => {
+                for setting in payload.chunks(6) {
+                    match number(&setting[..2]) {
+                        3 => announced.streams = number(&setting[2..]),
+                        4 => announced.stream = number(&setting[2..]),
+                        _ => {}
+                    }
+                }
             }
-        })
-    });
-    let pollers: Vec<_> = pollers.collect();
-    let drips = tokio::spawn(async move {
-        for _ in 0..10 {
-            for raw in uploads.iter_mut().step_by(2) {
-                raw.send("a").await;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            (8, _) if head[5..] == [0; 4] => announced.connection += number(&payload),
+            _ => {}
         }
-        uploads
-    });
-    let good = pattern(5_000_000);
-    let mut raw = connect().await;
-    raw.send(format!("PUT /files/good HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", good.len())).await;
-    raw.send(&good).await;
-    assert_eq!(raw.answer().await.receipts()[0].size, 5_000_000);
-    for poller in pollers {
-        poller.await.unwrap();
     }
-    let uploads = drips.await.unwrap();
-    assert_eq!(uploads.len(), 1000);
-    // 128 KiB for each would be one read buffer of the largest size and nothing else. It is about half in a build
-    // without optimisation; `make bench` has the figure that counts.
-    let grown = memory(program.pid()).saturating_sub(before);
-    assert!(grown < 1000 * 128 * 1024, "{} KiB for each upload", grown / 1000 / 1024);
+}
+
+/// One upload can fill a fast line, and all the windows together stay within bounds.
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_are_wide_for_few_connections_and_bounded_for_many() {
+    const MIB: u64 = 1 << 20;
+    let server = TestServer::start().await;
+    // Twice 75 MiB a second over 50 ms there and back.
+    let of_one = 150 * MIB / 20;
+    let (alone, window) = announced(&server).await;
+    assert!(window.stream >= of_one && window.connection >= of_one, "{window:?}");
+    assert!(window.streams <= 100, "{window:?}");
+    drop(alone);
+
+    let mut open = Vec::new();
+    let (mut all, mut last) = (0, u64::MAX);
+    for number in 1..=100 {
+        let (stream, window) = announced(&server).await;
+        // The one before may still be held to be open.
+        assert!(window.connection <= last || number <= 2, "{number}: {window:?} after {last}");
+        assert!(window.stream >= 65_535 && window.stream <= window.connection, "{number}: {window:?}");
+        (all, last) = (all + window.connection, window.connection);
+        assert!(all <= 64 * MIB + number * 65_536, "{number} connections may be sent {all} bytes");
+        open.push(stream);
+    }
+    assert!(last < 128 * 1024, "the last of a hundred: {last}");
+    // The smallest window is no bound on what goes through it.
+    let line = Line {
+        client: Pem::new().client(Http2),
+        base: format!("http://{}", server.addr),
+        pem: Pem::new(),
+        server,
+    };
+    let bytes = pattern(5_000_000);
+    let put =
+        receipt(line.request(Method::PUT, "/files/narrow").body(bytes.clone()).send().await.unwrap()).await;
+    assert!(line.get(&put.url).await.bytes().await.unwrap() == bytes);
+    // Those who leave give theirs back.
+    drop(open);
+    let wide = async { while announced(&line.server).await.1.connection < of_one {} };
+    timeout(PATIENCE, wide).await.expect("the windows come back");
+}
+
+/// Whatever is under it, an upload in pieces goes on where it was cut, and a silent request gives way to the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_in_pieces_goes_on_by_any_way() {
+    let bytes = pattern(2_000_000);
+    for way in WAYS {
+        let line = Line::open(way).await;
+        for tus in [true, false] {
+            let what = format!("{way:?}, tus: {tus}");
+            let request = |method, path: &str| {
+                let request = line.request(method, path);
+                if tus { request.header("Tus-Resumable", "1.0.0") } else { request }
+            };
+            let post = request(Method::POST, "/files").header("Upload-Length", bytes.len());
+            let post = if tus { post } else { post.header("Upload-Complete", "?0") };
+            let begun = post.send().await.unwrap();
+            assert_eq!((begun.version(), begun.status()), (way.version(), StatusCode::CREATED), "{what}");
+            let url = begun.headers()["location"].to_str().unwrap().to_owned();
+            let id = url.strip_prefix("/files/").expect("a path, whatever the scheme is").to_owned();
+            let patch = |from: usize, body| {
+                let patch = request(Method::PATCH, &url).header("Upload-Offset", from).body(body);
+                if tus {
+                    patch.header("Content-Type", "application/offset+octet-stream")
+                } else {
+                    patch.header("Content-Type", "application/partial-upload").header("Upload-Complete", "?1")
+                }
+            };
+            let standing = async || -> usize {
+                let head = request(Method::HEAD, &url).send().await.unwrap();
+                assert_eq!((head.version(), head.status().is_success()), (way.version(), true), "{what}");
+                head.headers()["upload-offset"].to_str().unwrap().parse().unwrap()
+            };
+            let begin = |from| {
+                let (feed, body) = fed();
+                (feed, tokio::spawn(patch(from, body).send()))
+            };
+            // Cut: the connection of HTTP/1.1, the stream of HTTP/2.
+            let (feed, cut) = begin(0);
+            feed.send(Bytes::copy_from_slice(&bytes[..700_001])).unwrap();
+            line.frame(&id, |frame| frame.received == 700_001).await;
+            cut.abort();
+            assert_eq!(standing().await, 700_001, "{what}");
+            // Silent: it ends when the next one asks, and what it says then is not heard.
+            let (feed, silent) = begin(700_001);
+            feed.send(Bytes::copy_from_slice(&bytes[700_001..1_300_000])).unwrap();
+            line.frame(&id, |frame| frame.received == 1_300_000).await;
+            assert_eq!(standing().await, 1_300_000, "{what}");
+            let _ = feed.send(Bytes::from(vec![0xEE; 100_000]));
+            let late = silent.await.unwrap();
+            assert!(late.is_err() || late.is_ok_and(|late| late.status() == StatusCode::CONFLICT), "{what}");
+            let last = patch(1_300_000, bytes[1_300_000..].to_vec().into()).send().await.unwrap();
+            assert!(last.status().is_success(), "{what}: {last:?}");
+            assert!(line.get(&url).await.bytes().await.unwrap() == bytes, "{what}");
+        }
+    }
 }

@@ -440,6 +440,121 @@ async fn an_address_told_early_is_where_to_go_on() {
     }
 }
 
+/// Which drafts are spoken is a setting, and only interim responses depend on it.
+#[tokio::test]
+async fn interim_responses_follow_the_list_of_versions() {
+    let server = TestServer::with(|config| {
+        config.interim_responses = true;
+        config.rufh_interop = [3, 11].into();
+    })
+    .await;
+    for (version, is_ours) in
+        [("3", true), ("11", true), ("11;x", true), ("8", false), ("9", false), ("?1", false)]
+    {
+        let mut raw = server.connect().await;
+        let fields = format!(
+            "Host: x\nUpload-Complete: ?1\nUpload-Draft-Interop-Version: {version}\nContent-Length: 5"
+        );
+        raw.send(head("POST /files", &fields) + "\r\n\r\n").await;
+        if is_ours {
+            let early = raw.answer().await;
+            let echoed = early.headers["upload-draft-interop-version"].as_str();
+            assert_eq!((early.status, echoed), (104, version.split(';').next().unwrap()));
+        }
+        raw.send("hello").await;
+        let mut answer = raw.answer().await;
+        // On a slow disk it is told as well how much is durable.
+        while is_ours && answer.status == 104 {
+            answer = raw.answer().await;
+        }
+        assert_eq!((answer.status, finished(&answer).size), (201, 5), "{version}");
+    }
+}
+
+/// While a piece is appended its client is told how much is durable, and never another address.
+#[tokio::test]
+async fn a_piece_is_told_its_progress_and_no_address() {
+    let server = TestServer::with(|config| config.interim_responses = true).await;
+    let bytes = pattern(500_000);
+    let url = create(&server, "").await;
+    assert_eq!(append(&server, &url, 0, false, &bytes[..100_000]).await.status, 204);
+    let mut raw = server.connect().await;
+    let fields =
+        format!("Host: x\n{}\nUpload-Draft-Interop-Version: 9\nContent-Length: 400000", piece(100_000, true));
+    raw.send(head(&format!("PATCH {url}"), &fields) + "\r\n\r\n").await;
+    raw.send(&bytes[100_000..300_000]).await;
+    let mut told = 100_000;
+    while told < 300_000 {
+        let early = raw.answer().await;
+        assert_eq!((early.status, early.headers.contains_key("location")), (104, false), "{early:?}");
+        assert_eq!(early.headers["upload-draft-interop-version"], "9");
+        let offset: u64 = early.headers["upload-offset"].parse().unwrap();
+        assert!(offset > told && offset <= 300_000, "{offset} after {told}");
+        told = offset;
+    }
+    raw.send(&bytes[300_000..]).await;
+    let mut last = raw.answer().await;
+    while last.status == 104 {
+        last = raw.answer().await;
+    }
+    assert_eq!(finished(&last).size, 500_000);
+    assert_eq!(server.get(&url).await.body, bytes);
+}
+
+/// What is larger than one request may bring is refused with the bound, told before as `max-append-size`.
+#[tokio::test]
+async fn a_piece_is_no_larger_than_was_told() {
+    let server = TestServer::with(|config| config.limits.max_request_size = Some(10)).await;
+    let url = create(&server, "Upload-Length: 20").await;
+    let told = send(&server, &format!("HEAD {url}"), "", b"").await;
+    assert!(told.headers["upload-limit"].contains("max-append-size=10"), "{told:?}");
+    let answer = append(&server, &url, 0, false, &[7; 11]).await;
+    assert_eq!((answer.status, answer.error().code), (413, ErrorCode::TooLarge), "{answer:?}");
+    assert!(answer.headers["upload-limit"].contains("max-append-size=10"), "{answer:?}");
+    assert_eq!(state(&server, &url).await, (0, false));
+    assert_eq!(append(&server, &url, 0, false, &[7; 10]).await.status, 204);
+    assert_eq!(finished(&append(&server, &url, 10, true, &[7; 10]).await).size, 20);
+}
+
+/// Content is stored as it is coded, and offsets count it so; an address is what it is, and never leads elsewhere.
+#[tokio::test]
+async fn coded_content_is_counted_as_it_comes() {
+    let server = TestServer::start().await;
+    // Far fewer bytes than it unfolds to.
+    let coded = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &pattern(1_000)].concat();
+    let url = create(&server, "Content-Encoding: gzip\nUpload-Length: 1010").await;
+    let fields = format!("{}\nContent-Encoding: gzip\nIncremental: ?1", piece(0, false));
+    let first = send(&server, &format!("PATCH {url}"), &fields, &coded[..600]).await;
+    assert_eq!((first.status, first.headers["upload-offset"].as_str()), (204, "600"), "{first:?}");
+    for address in [url.clone(), format!("{url}/"), format!("/files//{}", &url[7..]), url.to_uppercase()] {
+        let answer = send(&server, &format!("HEAD {address}"), "", b"").await;
+        assert!(!(300..400).contains(&answer.status), "{address}: {answer:?}");
+        assert_eq!(answer.headers.contains_key("upload-offset"), address == url, "{address}: {answer:?}");
+    }
+    assert_eq!(finished(&append(&server, &url, 600, true, &coded[600..]).await).size, 1_010);
+    assert_eq!(server.get(&url).await.body, coded);
+}
+
+/// An upload begun with a cookie is its owner's, at every request.
+#[tokio::test]
+async fn an_upload_is_its_owners() {
+    let server = TestServer::start().await;
+    let mine = "Cookie: plimsoll_owner=bbbbbbbbbbbbbbbbbbbbbbbbba";
+    let url = create(&server, mine).await;
+    let first =
+        send(&server, &format!("PATCH {url}"), &format!("{}\n{mine}", piece(0, false)), b"hello").await;
+    assert_eq!(first.status, 204, "{first:?}");
+    for other in ["", "Cookie: plimsoll_owner=cccccccccccccccccccccccccu"] {
+        for (method, fields) in [("HEAD", ""), ("GET", ""), ("DELETE", ""), ("PATCH", &*piece(5, true))] {
+            let answer = send(&server, &format!("{method} {url}"), &format!("{fields}\n{other}"), b"").await;
+            assert_eq!(answer.status, 404, "{method} {other:?}: {answer:?}");
+            assert!(!answer.headers.contains_key("upload-offset"), "{answer:?}");
+        }
+    }
+    let last = send(&server, &format!("PATCH {url}"), &format!("{}\n{mine}", piece(5, true)), b"world").await;
+    assert_eq!(finished(&last).size, 10);
+}
+
 /// tusd waited eight seconds for a lock; ours takes the upload over.
 #[tokio::test]
 async fn a_stalled_request_gives_way_to_the_next() {

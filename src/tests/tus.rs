@@ -457,9 +457,17 @@ async fn parts_become_one_file() {
         assert_eq!((answer.status, answer.error().code), (403, ErrorCode::Forbidden), "{answer:?}");
     }
     assert_eq!(patch(&server, &url, 17, b"more").await.status, 403);
-    // Parts may be used again, and in another order.
-    let again = create(&server, &format!("Upload-Concat: final;{two} {one}")).await;
-    assert_eq!(server.get(&again).await.body, b"worldhello ");
+    // Parts may be used again, and in another order; what is said of them is not said of the whole.
+    let named = stored(&server, "Upload-Concat: partial\nUpload-Metadata: filename YS50eHQ=", b"!").await;
+    let again = create(&server, &format!("Upload-Concat: final;{two} {one} {named}")).await;
+    assert_eq!(server.get(&again).await.body, b"worldhello !");
+    assert_ne!(receipt(&server, &again).await.name, "a.txt");
+    let head = tus(&server, &format!("HEAD {again}"), "", b"").await;
+    assert!(!head.headers.contains_key("upload-metadata"), "{head:?}");
+    // A part is no file, and the whole has no length but theirs.
+    assert_ne!(server.get(&one).await.status, 200);
+    let longer = format!("Upload-Concat: final;{one} {two}\nUpload-Length: 12");
+    assert_eq!(tus(&server, "POST /files", &longer, b"").await.status, 400);
     assert_eq!(server.get(&url).await.body, b"hello worldhello ");
 }
 

@@ -4,7 +4,9 @@
 
 mod calls;
 mod client;
+mod crowd;
 mod cuts;
+mod hostile;
 mod kills;
 mod lies;
 mod program;

@@ -84,6 +84,10 @@ impl Program {
         child.wait().unwrap();
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.lock().unwrap().id()
+    }
+
     pub(super) fn is_dead(&self) -> bool {
         self.child.lock().unwrap().try_wait().unwrap().is_some()
     }
