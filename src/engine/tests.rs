@@ -255,7 +255,7 @@ fn news_of_the_try_before_is_shown_when_it_comes() {
         Step::Replay(160),
     ];
     let polls = [PollFate::Answered(873), PollFate::Answered(1_270), PollFate::Answered(1)];
-    live(steps, &[Fate::AnswerLost, Fate::Stalled(0), Fate::Held], &polls, Options::default());
+    live(steps, &[Fate::AnswerLost, Fate::Stalled(0), Fate::Held], &polls, &[], Options::default());
 }
 
 // --- The rules, one by one ---
