@@ -66,7 +66,8 @@ async fn home(
     let asked = query.split('&').find_map(|pair| Protocol::parse(pair.strip_prefix("protocol=")?));
     let default = Options::default();
     let protocol = asked.unwrap_or(default.protocol);
-    let options = Options { protocol, limits: questions::limits(&site.server), ..default };
+    let limits = questions::limits(&site.server);
+    let options = Options { protocol, limits, directory: true, drop_anywhere: true, ..default };
     let data = HomeData { options, uploads };
     let head = Head { status: StatusCode::OK, title: "", alive: true };
     page(&site, request, head, move || view! { <HomePage data=data.clone()/> }).await

@@ -7,7 +7,7 @@ use std::{
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
-use web_sys::{DataTransfer, File, FileList};
+use web_sys::{DataTransfer, File, FileList, FileSystemEntry};
 
 use crate::{
     engine::event::{Candidate, FileId, FileMeta},
@@ -23,6 +23,8 @@ pub(super) struct Picked {
     pub(super) file: File,
     /// Whether the SHA-256 of what is stored is wanted.
     pub(super) digest: bool,
+    /// Its path inside the folder that was picked, with `/`; empty for a single file.
+    pub(super) path: String,
     /// What its ends held when its upload was begun; `None` until that is known.
     pub(super) sample: Rc<Cell<Option<f64>>>,
     /// Until when the server keeps its upload, in milliseconds since 1970-01-01 UTC, as far as it has told.
@@ -38,14 +40,15 @@ pub(super) struct Files(RefCell<Vec<Option<Picked>>>);
 impl Picked {
     /// A file, and whether its digest is wanted.
     pub(super) fn new(file: File, digest: bool) -> Self {
-        Self { file, digest, sample: Rc::default(), expires_ms: Rc::default(), handle: Rc::default() }
+        let path = relative_path(&file);
+        Self { file, digest, path, sample: Rc::default(), expires_ms: Rc::default(), handle: Rc::default() }
     }
 
     /// What is known of it without reading it.
     pub(super) fn meta(&self) -> FileMeta {
         FileMeta {
             name: self.file.name(),
-            path: relative_path(&self.file),
+            path: self.path.clone(),
             size: self.file.size() as u64,
             modified_ms: Some(self.file.last_modified() as u64),
             media_type: self.file.type_(),
@@ -72,9 +75,9 @@ impl Files {
     }
 
     /// Gives a number to something that cannot be taken.
-    pub(super) fn name_only(&self, name: String) -> Candidate {
-        let meta =
-            FileMeta { name, path: String::new(), size: 0, modified_ms: None, media_type: String::new() };
+    pub(super) fn name_only(&self, path: String) -> Candidate {
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let meta = FileMeta { name, path, size: 0, modified_ms: None, media_type: String::new() };
         self.keep(meta, None, random_id())
     }
 
@@ -102,7 +105,7 @@ fn random_id() -> ProgressId {
     ProgressId::from_bits(clock::random())
 }
 
-/// What was dropped or pasted: files, and the names of folders.
+/// What was dropped or pasted: files and folders.
 #[derive(Default)]
 pub(super) struct Dropped {
     /// The files.
@@ -110,7 +113,7 @@ pub(super) struct Dropped {
     /// For each of the first files, the promise of its handle, if the browser makes one.
     pub(super) handles: Vec<Option<Promise>>,
     /// Folders, which a list of files shows as bogus files of a few bytes.
-    pub(super) folders: Vec<String>,
+    pub(super) folders: Vec<FileSystemEntry>,
 }
 
 /// Whether a drag or the clipboard carries files at all.
@@ -126,7 +129,7 @@ pub(super) fn dropped(data: &DataTransfer) -> Dropped {
         let Some(item) = items.get(index).filter(|item| item.kind() == "file") else { continue };
         let entry = item.webkit_get_as_entry().ok().flatten();
         if let Some(folder) = entry.filter(|entry| entry.is_directory()) {
-            found.folders.push(folder.name());
+            found.folders.push(folder);
         } else if let Ok(Some(file)) = item.get_as_file() {
             found.files.push(file);
             found.handles.push(remember::call(&item, "getAsFileSystemHandle", &[]));

@@ -6,6 +6,7 @@ mod clock;
 mod dialect;
 mod files;
 mod focus;
+mod folders;
 mod json;
 mod list;
 mod remember;
@@ -24,8 +25,8 @@ use send_wrapper::SendWrapper;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    Blob, ClipboardEvent, DataTransfer, DragEvent, EventTarget, FormData, HtmlFormElement, HtmlInputElement,
-    Node, window,
+    Blob, ClipboardEvent, DataTransfer, DragEvent, EventTarget, FileSystemEntry, FormData, HtmlFormElement,
+    HtmlInputElement, Node, window,
 };
 
 use crate::{
@@ -38,6 +39,7 @@ use crate::{
 };
 
 use files::{Dropped, Files, Picked};
+use folders::Portion;
 use list::{List, Seen};
 use remember::Record;
 use resume::Range;
@@ -73,6 +75,11 @@ impl Runtime {
             scope: again::scope(options),
             field: options.field.clone(),
             progress: options.progress.clone(),
+            dotfiles: options.dotfiles,
+            guards: options.guard,
+            wake_lock: options.wake_lock,
+            drop_anywhere: options.drop_anywhere,
+            guard: RefCell::default(),
             form: RefCell::new(None),
             files: Files::default(),
             uploads: RefCell::default(),
@@ -118,11 +125,14 @@ impl Runtime {
         self.0.look_for_unfinished();
     }
 
-    /// Takes what the form's file input holds, and empties it so that the same file can be picked again.
+    /// Takes what the form's file inputs hold, and empties them so that the same file can be picked again.
     pub(crate) fn picked(&self) {
-        let Some(input) = self.0.input() else { return };
-        let files = input.files().map(|list| files::each(&list)).unwrap_or_default();
-        input.set_value("");
+        let mut files = Vec::new();
+        for selector in ["[data-pl-input]", "[data-pl-folder]"] {
+            let Some(input) = self.0.find(selector) else { continue };
+            files.extend(input.files().map(|list| files::each(&list)).unwrap_or_default());
+            input.set_value("");
+        }
         let chosen_for = self.0.chosen_for.take();
         self.0.add(Dropped { files, ..Dropped::default() }, chosen_for);
     }
@@ -142,6 +152,17 @@ impl Runtime {
         let zone = event.current_target().and_then(|zone| zone.dyn_into::<Node>().ok());
         let entered = event.related_target().and_then(|entered| entered.dyn_into::<Node>().ok());
         zone.is_some_and(|zone| zone.contains(entered.as_ref()))
+    }
+
+    /// Something is under way, or nothing is any more: whether leaving the page would break it off.
+    pub(crate) fn busy(&self, busy: bool) {
+        self.0.guard.replace(busy.then(|| self.0.guard()).flatten());
+        if self.0.wake_lock {
+            spawn_local(async move {
+                // A screen that goes dark all the same breaks nothing off for good.
+                let _ = awake::awake(busy).await;
+            });
+        }
     }
 
     /// Takes what was dropped.
@@ -299,6 +320,11 @@ struct Inner {
     remembers: bool,
     /// Which of them are this widget's.
     scope: String,
+    dotfiles: bool,
+    guards: bool,
+    wake_lock: bool,
+    drop_anywhere: bool,
+    guard: RefCell<Option<EventListener>>,
     form: RefCell<Option<HtmlFormElement>>,
     files: Files,
     uploads: Keyed<RequestId, Request>,
@@ -553,6 +579,9 @@ impl Inner {
         let mut taken = Vec::new();
         for file in dropped.files {
             let picked = Picked::new(file, digest);
+            if self.passes_over(&picked.path) {
+                continue;
+            }
             if let Some(promise) = handles.next().flatten() {
                 let handle = Rc::clone(&picked.handle);
                 spawn_local(async move {
@@ -567,12 +596,65 @@ impl Inner {
         if !taken.is_empty() {
             (self.deliver)(Event::Added(taken));
         }
-        for folder in dropped.folders {
-            let candidate = self.files.name_only(folder);
-            // No sentence: the face of the widget has one for this code.
-            let error = ErrorBody::new(ErrorCode::TypeNotAccepted, "").with_detail("folder");
-            (self.deliver)(Event::Refused { candidate, error });
+        if !dropped.folders.is_empty() {
+            self.walk(dropped.folders, digest);
         }
+    }
+
+    /// Takes in what folders hold, portion by portion.
+    fn walk(self: &Rc<Self>, folders: Vec<FileSystemEntry>, digest: bool) {
+        (self.deliver)(Event::Gathering(true));
+        let (inner, found) = (Rc::downgrade(self), Rc::downgrade(self));
+        let dotfiles = self.dotfiles;
+        spawn_local(async move {
+            let names: Vec<_> = folders.iter().map(FileSystemEntry::name).collect();
+            let walked = folders::walk(folders, dotfiles, move |portion| {
+                let Some(inner) = found.upgrade() else { return false };
+                inner.found(portion, digest);
+                true
+            });
+            let walked = walked.await.is_ok();
+            let Some(inner) = inner.upgrade() else { return };
+            for name in names.into_iter().filter(|_| !walked) {
+                inner.refuse(name, ErrorCode::TypeNotAccepted, "folder");
+            }
+            (inner.deliver)(Event::Gathering(false));
+        });
+    }
+
+    fn found(&self, portion: Portion, digest: bool) {
+        let files = portion.files.into_iter();
+        let taken: Vec<_> =
+            files.map(|(file, path)| self.files.take(Picked { path, ..Picked::new(file, digest) })).collect();
+        if !taken.is_empty() {
+            (self.deliver)(Event::Added(taken));
+        }
+        for (path, reason) in portion.troubles {
+            self.refuse(path, ErrorCode::NoFile, &reason);
+        }
+    }
+
+    /// Lists something that cannot be taken. No sentence: the face of the widget has one for these.
+    fn refuse(&self, path: String, code: ErrorCode, reason: &str) {
+        let candidate = self.files.name_only(path);
+        let error = ErrorBody::new(code, "").with_detail(reason);
+        (self.deliver)(Event::Refused { candidate, error });
+    }
+
+    /// Whether a file of a picked folder is not wanted: it, or a folder on the way to it, has a name that begins with
+    /// a dot.
+    fn passes_over(&self, path: &str) -> bool {
+        !self.dotfiles && path.split('/').any(|name| name.starts_with('.'))
+    }
+
+    /// Asks the person who is about to leave the page.
+    fn guard(&self) -> Option<EventListener> {
+        self.guards.then_some(())?;
+        Some(active(window()?.as_ref(), "beforeunload", |event| {
+            event.prevent_default();
+            // What older browsers look at.
+            let _ = js_sys::Reflect::set(event, &"returnValue".into(), &true.into());
+        }))
     }
 
     /// Takes what an event carries, all of it before the event is over.
@@ -581,6 +663,14 @@ impl Inner {
         if !dropped.files.is_empty() || !dropped.folders.is_empty() {
             event.prevent_default();
             self.add(dropped, None);
+        }
+    }
+
+    /// Shows that what is dragged over the page may be dropped.
+    fn mark(&self, over: bool) {
+        let zone = self.form.borrow().as_ref().and_then(|form| form.query_selector("[data-pl-drop]").ok()?);
+        if let Some(zone) = zone {
+            let _ = zone.toggle_attribute_with_force("data-page-over", over);
         }
     }
 
@@ -654,14 +744,27 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
         inner.add_from(event, data);
     }));
     // A file dropped beside the zone would replace the page, and every running upload with it.
-    for name in ["dragover", "drop"] {
-        listeners.push(active(&document, name, |event| {
-            let data = event.unchecked_ref::<DragEvent>().data_transfer();
-            if !event.default_prevented()
-                && let Some(data) = data.filter(files::carries_files)
-            {
+    for name in ["dragover", "dragleave", "drop"] {
+        let inner = Rc::downgrade(inner);
+        listeners.push(active(&document, name, move |event| {
+            let Some(inner) = inner.upgrade() else { return };
+            let event = event.unchecked_ref::<DragEvent>();
+            // It has left when there is nothing that it has entered.
+            let over = name == "dragover" || (name == "dragleave" && event.related_target().is_some());
+            let files = event.data_transfer().filter(files::carries_files);
+            if inner.drop_anywhere {
+                inner.mark(over && files.is_some());
+            }
+            if event.default_prevented() || name == "dragleave" {
+                return;
+            }
+            if let Some(data) = files {
                 event.prevent_default();
-                data.set_drop_effect("none");
+                if !inner.drop_anywhere {
+                    data.set_drop_effect("none");
+                } else if name == "drop" {
+                    inner.add_from(event, Some(data));
+                }
             }
         }));
     }
@@ -681,6 +784,16 @@ fn active(
     heard: impl FnMut(&web_sys::Event) + 'static,
 ) -> EventListener {
     EventListener::new_with_options(target, name, EventListenerOptions::enable_prevent_default(), heard)
+}
+
+mod awake {
+    use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+
+    #[wasm_bindgen(module = "/src/browser/awake.js")]
+    extern "C" {
+        #[wasm_bindgen(catch)]
+        pub(super) async fn awake(on: bool) -> Result<JsValue, JsValue>;
+    }
 }
 
 /// Takes the value with this key out of a short list. It is dropped by the caller, outside any borrow of the list.

@@ -86,14 +86,30 @@ pub(super) fn kind(accept: &Accept, meta: &FileMeta) -> Result<(), ErrorBody> {
 pub(super) fn size(limits: &Limits, size: u64) -> Result<(), ErrorBody> {
     let per_file = limits.max_file_size.into_iter().chain(limits.max_request_size).min();
     if let Some(limit) = per_file.filter(|limit| size > *limit) {
-        let text = format!("The file is too large ({}). The limit is {}.", words(size), words(limit));
-        return Err(ErrorBody::new(ErrorCode::TooLarge, text).with_detail(limit.to_string()));
+        return Err(too_large(size, limit));
     }
     if let Some(limit) = limits.max_bytes_per_owner.filter(|limit| size > *limit) {
         let text = format!("The file is larger than all the space you have ({}).", words(limit));
         return Err(ErrorBody::new(ErrorCode::QuotaExceeded, text).with_detail(limit.to_string()));
     }
     Ok(())
+}
+
+/// Whether the page wants a file of this length, beside so many bytes that are in the list already.
+pub(super) fn own_size(options: &Options, listed: u64, size: u64) -> Result<(), ErrorBody> {
+    if let Some(limit) = options.max_size.filter(|limit| size > *limit) {
+        return Err(too_large(size, limit));
+    }
+    if let Some(limit) = options.max_total.filter(|limit| listed.saturating_add(size) > *limit) {
+        let text = format!("All files together may have {} at the most.", words(limit));
+        return Err(ErrorBody::new(ErrorCode::TooLarge, text).with_detail(limit.to_string()));
+    }
+    Ok(())
+}
+
+fn too_large(size: u64, limit: u64) -> ErrorBody {
+    let text = format!("The file is too large ({}). The limit is {}.", words(size), words(limit));
+    ErrorBody::new(ErrorCode::TooLarge, text).with_detail(limit.to_string())
 }
 
 /// A length for a person. Whole binary units are named as such; all else is decimal, with one digit after the point,
@@ -172,6 +188,18 @@ mod tests {
         let request = Limits { max_request_size: Some(20 << 20), ..Limits::default() };
         assert!(size(&request, (20 << 20) + 1).unwrap_err().message.ends_with("The limit is 20 MiB."));
         assert_eq!(size(&Limits::default(), u64::MAX), Ok(()));
+    }
+
+    #[test]
+    fn what_the_page_itself_wants() {
+        let options = Options { max_size: Some(10_000), max_total: Some(25_000), ..Options::default() };
+        assert_eq!(own_size(&options, 0, 10_000), Ok(()));
+        let error = own_size(&options, 0, 10_001).unwrap_err();
+        assert_eq!(error.message, "The file is too large (10 kB). The limit is 10 kB.");
+        assert_eq!(own_size(&options, 15_000, 10_000), Ok(()));
+        let error = own_size(&options, 15_001, 10_000).unwrap_err();
+        assert_eq!(error.message, "All files together may have 25 kB at the most.");
+        assert_eq!((error.code, error.retryable), (ErrorCode::TooLarge, false));
     }
 
     #[test]

@@ -76,6 +76,9 @@ pub struct Answer {
 pub enum Event {
     /// Files were picked, dropped, pasted or adopted.
     Added(Vec<Candidate>),
+    /// A folder is being walked: more files come, until the same is told with `false`. What was added meanwhile is
+    /// announced as one.
+    Gathering(bool),
     /// The runtime itself cannot take this one (a dropped folder, an unreadable file): it is listed as rejected
     /// with this reason, after what was added before, and never enters the queue.
     Refused {

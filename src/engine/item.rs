@@ -336,6 +336,11 @@ impl Item {
             )
     }
 
+    /// Whether it was not sent because the same file is in the list already.
+    pub(super) fn is_duplicate(&self) -> bool {
+        matches!(&self.phase, Phase::Failed { error, .. } if error.code == ErrorCode::Duplicate)
+    }
+
     /// Whether another try makes sense now.
     pub(super) fn can_retry(&self) -> bool {
         self.at_hand
@@ -404,7 +409,7 @@ impl Item {
             cancelled: one(matches!(phase, Phase::Cancelled)),
             pausable: one(self.can_pause()),
             paused: one(matches!(phase, Phase::Paused)),
-            retryable: one(self.can_retry()),
+            retryable: one(self.can_retry() && !self.is_duplicate()),
             counting: one(phase.until_ms().is_some()),
             ..Share::default()
         };

@@ -25,7 +25,7 @@ use crate::wire::{
 use super::{
     admit::{self, Accept},
     command::{Command, Manifest, Notice, Pairs, Timer},
-    event::{Answer, Candidate, Event, FileId, Need, RequestId, Scope},
+    event::{Answer, Candidate, Event, FileId, FileMeta, Need, RequestId, Scope},
     item::{Cause, Item, Phase, Share, Tally, Way, in_file},
     meter::{Meter, STALL_MS},
     news::{self, UploadEvent},
@@ -90,6 +90,15 @@ pub struct Queue {
     /// Files the polls ask about.
     watched: Vec<FileId>,
     dirty: Vec<FileId>,
+    /// What tells one file from another, shortened, of every file that was ever listed: looked through instead of all
+    /// that is known of them.
+    marks: Vec<(u32, FileId)>,
+    /// Folders that are being walked.
+    gathering: u32,
+    /// Files that were accepted and refused, and not told of yet.
+    gathered: (u32, u32),
+    /// Everything has ended, and that has not been told yet.
+    end_untold: bool,
     next_request: u32,
     pub(super) online: bool,
     poll: Poll,
@@ -130,6 +139,10 @@ impl Queue {
             ready: VecDeque::new(),
             watched: Vec::new(),
             dirty: Vec::new(),
+            marks: Vec::new(),
+            gathering: 0,
+            gathered: (0, 0),
+            end_untold: false,
             next_request: 1,
             online: true,
             poll: Poll::default(),
@@ -154,7 +167,8 @@ impl Queue {
         self.plan_poll(&mut turn);
         let Share { active, held, done, failed, rejected, cancelled, .. } = self.sums;
         // What is held ends nothing, and does not stand in the way of the end of the others.
-        if active == 0 && held < left && !self.items.is_empty() {
+        self.end_untold = active == 0 && (held < left || self.end_untold);
+        if self.gathering == 0 && std::mem::take(&mut self.end_untold) && !self.items.is_empty() {
             let failed = failed + rejected + cancelled;
             turn.out.push(Command::Notify(Notice::AllEnded { done, failed }));
             if self.listening {
@@ -229,10 +243,15 @@ impl Queue {
     fn take_in(&mut self, event: Event, turn: &mut Turn) {
         match event {
             Event::Added(candidates) => self.add(candidates, turn),
+            Event::Gathering(begins) => {
+                self.gathering = if begins { self.gathering + 1 } else { self.gathering.saturating_sub(1) };
+                self.announce(turn);
+            }
             Event::Refused { candidate, error } => {
                 if self.find(candidate.id).is_none() {
                     self.list(candidate, Phase::Rejected { reason: error }, turn);
-                    turn.out.push(Command::Notify(Notice::Added { accepted: 0, rejected: 1 }));
+                    self.gathered.1 += 1;
+                    self.announce(turn);
                 }
             }
             Event::Found { candidate, url, need } => self.found(candidate, url, need, turn),
@@ -262,7 +281,14 @@ impl Queue {
                     }
                 }
             }
-            Event::Retry(scope) => self.scope(scope).for_each(|at| self.try_again(at, turn)),
+            Event::Retry(scope) => {
+                for at in self.scope(scope) {
+                    // A second copy is wanted by name only.
+                    if scope != Scope::All || !self.items[at].is_duplicate() {
+                        self.try_again(at, turn);
+                    }
+                }
+            }
             Event::Cancel(scope) => {
                 for at in self.scope(scope) {
                     if !self.items[at].phase.has_ended() {
@@ -353,36 +379,57 @@ impl Queue {
     // --- Files come and go ---
 
     fn add(&mut self, candidates: Vec<Candidate>, turn: &mut Turn) {
-        let (mut accepted, mut rejected) = (0, 0);
         for candidate in candidates {
             // A number that is listed already is the same file told twice.
             if self.find(candidate.id).is_some() {
                 continue;
             }
             match self.admit(&candidate) {
+                Ok(()) if self.is_listed(&candidate.meta) => {
+                    self.gathered.1 += 1;
+                    let error = ErrorBody::new(ErrorCode::Duplicate, "");
+                    self.list(candidate, Phase::Failed { error, again: true }, turn);
+                }
                 Ok(()) => {
-                    accepted += 1;
+                    self.gathered.0 += 1;
                     self.list(candidate, Phase::Queued { ready: self.options.auto_start }, turn);
                 }
                 Err(reason) => {
-                    rejected += 1;
+                    self.gathered.1 += 1;
                     self.list(candidate, Phase::Rejected { reason }, turn);
                 }
             }
         }
-        if accepted + rejected > 0 {
+        self.announce(turn);
+    }
+
+    /// Tells what was added, unless more is coming.
+    fn announce(&mut self, turn: &mut Turn) {
+        if self.gathering == 0 && self.gathered != (0, 0) {
+            let (accepted, rejected) = std::mem::take(&mut self.gathered);
             turn.out.push(Command::Notify(Notice::Added { accepted, rejected }));
         }
+    }
+
+    /// Whether the same file, by its path, name, length and time, is in the list and has not ended. One that has ended
+    /// is picked again for a reason.
+    fn is_listed(&self, meta: &FileMeta) -> bool {
+        let mark = mark(meta);
+        let like = self.marks.iter().filter(|(known, _)| *known == mark);
+        let mut like = like.filter_map(|(_, id)| self.find(*id)).map(|at| &self.items[at]);
+        like.any(|item| item.meta == *meta && !item.phase.has_ended())
     }
 
     fn admit(&self, candidate: &Candidate) -> Result<(), ErrorBody> {
         admit::kind(&self.accept, &candidate.meta)?;
         admit::size(&self.options.limits, candidate.meta.size)?;
+        admit::own_size(&self.options, self.sums.size, candidate.meta.size)?;
         let Share { active, held, done, .. } = self.sums;
         admit::number(&self.options, active + held + done, active)
     }
 
     pub(super) fn list(&mut self, candidate: Candidate, phase: Phase, turn: &mut Turn) {
+        self.marks.push((mark(&candidate.meta), candidate.id));
         let at = self.items.partition_point(|item| item.id < candidate.id);
         let way = self.way(candidate.meta.size);
         self.items.insert(at, Item::new(candidate, Phase::Queued { ready: false }, way));
@@ -1269,6 +1316,14 @@ fn put(pairs: &mut Pairs, more: &Pairs) {
         pairs.retain(|(present, _)| !present.eq_ignore_ascii_case(name));
         pairs.push((name.clone(), value.clone()));
     }
+}
+
+/// What tells one file from another, in 32 bits (FNV-1a).
+fn mark(meta: &FileMeta) -> u32 {
+    let numbers = [meta.size, meta.modified_ms.unwrap_or_default()];
+    let numbers = numbers.iter().flat_map(|number| number.to_le_bytes());
+    let bytes = meta.path.bytes().chain(meta.name.bytes()).chain(numbers);
+    bytes.fold(0x811c_9dc5, |mark, byte| (mark ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Whether the polls should ask about this file.

@@ -904,3 +904,65 @@ fn a_life_as_text() {
     3 files, 3 done, 0 failed, 0 active, 100% of 12000000
     ");
 }
+
+// --- Files come in ---
+
+fn notices(commands: &[Command]) -> Vec<Notice> {
+    let told = commands.iter().filter_map(|command| match command {
+        Command::Notify(notice) => Some(notice.clone()),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn the_same_file_twice_is_said_and_sent_only_when_it_is_wanted() {
+    let mut queue = Queue::new(&forms(), 1);
+    let twin = |number| {
+        let mut candidate = Sim::candidate_of(number, 100);
+        candidate.meta = Sim::candidate_of(1, 100).meta;
+        candidate
+    };
+    let sends = |commands: &[Command], id| {
+        commands
+            .iter()
+            .any(|command| matches!(command, Command::SendForm { file, .. } if *file == FileId(id)))
+    };
+    assert!(sends(&queue.handle(Event::Added(vec![twin(1)]), 0), 1));
+    let mut elsewhere = twin(2);
+    elsewhere.meta.path = "folder/1.bin".to_owned();
+    let mut later = twin(3);
+    later.meta.modified_ms = Some(1);
+    assert!(sends(&queue.handle(Event::Added(vec![elsewhere, later, twin(4)]), 0), 3), "others they are");
+    let row = queue.row(FileId(4), 0).unwrap();
+    assert_eq!((row.state, row.error.unwrap().code), (RowState::Failed, ErrorCode::Duplicate));
+    assert!(row.can_retry && !queue.total(0).offers.retry, "by name only");
+    queue.handle(Event::Cancel(Scope::One(FileId(2))), 0);
+    assert!(!sends(&queue.handle(Event::Retry(Scope::All), 0), 4));
+    queue.handle(Event::Cancel(Scope::One(FileId(2))), 0);
+    assert!(sends(&queue.handle(Event::Retry(Scope::One(FileId(4))), 0), 4));
+    queue.handle(Event::Cancel(Scope::All), 0);
+    assert!(
+        sends(&queue.handle(Event::Added(vec![twin(5)]), 0), 5),
+        "what has ended is picked again for a reason"
+    );
+}
+
+#[test]
+fn what_a_walk_finds_is_told_once_when_it_is_over() {
+    let mut queue = Queue::new(&forms(), 1);
+    queue.handle(Event::Gathering(true), 0);
+    queue.handle(Event::Gathering(true), 0);
+    assert_eq!(notices(&queue.handle(Event::Added(vec![Sim::candidate_of(1, 1)]), 0)), []);
+    queue.handle(Event::Gathering(false), 0);
+    let refused = Event::Refused {
+        candidate: Sim::candidate_of(2, 0),
+        error: ErrorBody::new(ErrorCode::NoFile, "").with_detail("empty-folder"),
+    };
+    assert_eq!(notices(&queue.handle(refused, 0)), []);
+    assert_eq!(notices(&queue.handle(Event::Cancel(Scope::All), 0)), [], "more may come");
+    let told = notices(&queue.handle(Event::Gathering(false), 0));
+    let added = Notice::Added { accepted: 1, rejected: 1 };
+    assert_eq!(told, [added, Notice::AllEnded { done: 0, failed: 2 }]);
+    assert_eq!(notices(&queue.handle(Event::Gathering(false), 0)), [], "nor twice");
+}

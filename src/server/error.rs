@@ -104,7 +104,9 @@ pub fn status(code: ErrorCode) -> StatusCode {
         | C::NoFile
         | C::LengthMismatch
         | C::DigestMismatch => StatusCode::BAD_REQUEST,
-        C::Cancelled | C::Declined | C::Network | C::FileChanged | C::BadAnswer => StatusCode::BAD_REQUEST,
+        C::Cancelled | C::Declined | C::Duplicate | C::Network | C::FileChanged | C::BadAnswer => {
+            StatusCode::BAD_REQUEST
+        }
         C::Unauthorized => StatusCode::UNAUTHORIZED,
         C::Forbidden | C::ForbiddenOrigin => StatusCode::FORBIDDEN,
         C::NotFound => StatusCode::NOT_FOUND,

@@ -368,7 +368,12 @@ impl Shared {
         }
         let speaks = self.said.with_untracked(|said| !said.is_empty());
         self.tick(core, total.counts_down || (speaks && total.active == 0));
-        if self.total.with_untracked(|old| *old != total) {
+        let (changed, busy) =
+            self.total.with_untracked(|old| (*old != total, (old.active > 0) != (total.active > 0)));
+        if busy {
+            self.runtime.busy(total.active > 0);
+        }
+        if changed {
             self.total.set(total);
         }
     }

@@ -1,7 +1,7 @@
 //! Where files come in: a native file input that is also a drop zone. Without script it is the form's own input; with
 //! script, files start as soon as they are picked. Must never open an event: it hands them on.
 
-use leptos::prelude::*;
+use leptos::{attr::custom::custom_attribute, prelude::*};
 
 use crate::wire::Options;
 
@@ -53,6 +53,23 @@ pub(crate) fn DropZone(
             controller.runtime().dropped(&event);
         }
     };
+    let capture = (!options.capture.is_empty()).then(|| options.capture.clone());
+    let folder = options.directory.then(|| {
+        let controller = controller.clone();
+        view! {
+            // Without script a form takes files alone.
+            <label class="pl-button pl-pick-folder" hidden=move || !alive.get()>
+                <span>{says(&labels, Word::PickFolder)}</span>
+                <input
+                    type="file"
+                    data-pl-folder=""
+                    multiple=true
+                    {..custom_attribute("webkitdirectory", "")}
+                    on:change=move |_| controller.runtime().picked()
+                />
+            </label>
+        }
+    });
     let picked = move |_| controller.runtime().picked();
 
     view! {
@@ -83,9 +100,11 @@ pub(crate) fn DropZone(
                     name=options.field.clone()
                     multiple=options.multiple
                     accept=accept
+                    capture=capture
                     on:change=picked
                 />
             </label>
+            {folder}
             <p class="pl-limits">{limits}</p>
             <button class="pl-button pl-submit" type="submit" data-pl-submit="" hidden=move || alive.get()>
                 {says(&labels, Word::Upload)}

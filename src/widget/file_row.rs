@@ -146,11 +146,11 @@ pub(crate) fn FileRow(
                         type="button"
                         class="pl-button"
                         data-pl-action="retry"
-                        aria-label=words(|labels, row| text::of(labels, Word::Retry, &row.name))
+                        aria-label=words(|labels, row| text::of(labels, text::retry(row), &row.name))
                         hidden=flag(|row| !row.can_retry)
                         on:click=retry
                     >
-                        {says(&row.labels, Word::Retry)}
+                        {words(|labels, row| labels.text(text::retry(row)))}
                     </button>
                     // One button that holds and lets go on, for the same reason as the one below.
                     <button

@@ -73,6 +73,9 @@ impl Runtime {
         None
     }
 
+    /// Nobody leaves the page while it is being written.
+    pub(crate) fn busy(&self, _busy: bool) {}
+
     /// Time stands still.
     pub(crate) fn every_second(&self, _tick: Option<impl FnMut() + 'static>) {}
 }

@@ -120,6 +120,8 @@ words! {
     DropHere = "drop-here", "Drop files here, or choose them";
     /// The same where only one file is wanted.
     DropOneHere = "drop-one-here", "Drop a file here, or choose it";
+    /// The button for a folder.
+    PickFolder = "pick-folder", "Choose a folder";
     /// The third way in.
     Paste = "paste", "Pasting works too.";
     /// What a person should know before picking files.
@@ -146,6 +148,8 @@ words! {
     Clear = "clear", "Clear finished";
     /// Tries one file again.
     Retry = "retry", "Try again";
+    /// Sends a file that is in the list already.
+    KeepBoth = "keep-both", "Upload it too";
     /// Holds one file.
     Pause = "pause", "Pause";
     /// Lets one file go on that is held.
@@ -193,6 +197,9 @@ words! {
     ErrorChanged = "error-changed", "This is not the file that the upload was begun with, or it has changed. It was not sent.";
     ErrorUnreadable = "error-unreadable", "The file cannot be read: its disk is away, or it has changed. What was sent of it is kept. Try again when it is there, or choose it again.";
     ErrorFolder = "error-folder", "This is a folder. Please choose the files in it.";
+    ErrorEmptyFolder = "error-empty-folder", "This folder is empty.";
+    ErrorEntry = "error-entry", "This cannot be read: perhaps you may not, or it is gone.";
+    ErrorDuplicate = "error-duplicate", "The same file is in the list already.";
     ErrorType = "error-type", "This kind of file is not accepted.";
     ErrorTooLarge = "error-too-large", "The file is larger than the server allows.";
     ErrorTooMany = "error-too-many", "These are more files than allowed.";

@@ -27,10 +27,17 @@ pub(crate) fn limits(labels: &Labels, limits: &Limits) -> String {
     text
 }
 
+/// What sends a file once more.
+pub(crate) fn retry(row: &RowView) -> Word {
+    let duplicate = row.error.as_ref().is_some_and(|error| error.code == ErrorCode::Duplicate);
+    if duplicate { Word::KeepBoth } else { Word::Retry }
+}
+
 /// Where a file stands, in words.
 pub(crate) fn status(labels: &Labels, row: &RowView) -> String {
     let word = match row.state {
         RowState::Rejected => Word::Rejected,
+        RowState::Failed if retry(row) == Word::KeepBoth => Word::Rejected,
         RowState::Queued => Word::Queued,
         RowState::Creating if row.sent > 0 => Word::Asking,
         RowState::Creating => Word::Creating,
@@ -120,6 +127,9 @@ pub(crate) fn error(labels: &Labels, error: &ErrorBody) -> String {
         ErrorCode::FileChanged => Word::ErrorChanged,
         ErrorCode::TypeNotAccepted if error.detail.as_deref() == Some("folder") => Word::ErrorFolder,
         ErrorCode::TypeNotAccepted | ErrorCode::UnsupportedMediaType => Word::ErrorType,
+        ErrorCode::Duplicate => Word::ErrorDuplicate,
+        ErrorCode::NoFile if error.detail.as_deref() == Some("empty-folder") => Word::ErrorEmptyFolder,
+        ErrorCode::NoFile if error.detail.as_deref() == Some("unreadable") => Word::ErrorEntry,
         ErrorCode::TooLarge => Word::ErrorTooLarge,
         ErrorCode::TooManyFiles => Word::ErrorTooMany,
         ErrorCode::QuotaExceeded => Word::ErrorQuota,

@@ -133,6 +133,8 @@ codes! {
     Internal = "internal", true;
     /// The page that the widget stands on will not have it sent. Made by clients, never sent.
     Declined = "declined", false;
+    /// The same file is in the list already. Made by clients, never sent.
+    Duplicate = "duplicate", false;
     /// The network failed; no answer came. Made by clients, never sent.
     Network = "network", true;
     /// The file is not the one that the upload was begun with: it has changed on the disk, or another was picked.

@@ -86,6 +86,22 @@ pub struct Options {
     pub accept: String,
     /// Most files in the list at one time; `None` is no limit.
     pub max_files: Option<u32>,
+    /// Largest file, in bytes, where the page wants less than the server allows; `None` is no limit of its own.
+    pub max_size: Option<u64>,
+    /// Most bytes of all files in the list together; `None` is no limit.
+    pub max_total: Option<u64>,
+    /// Whether a folder can be picked by a button of its own. Dropped folders are taken in any case.
+    pub directory: bool,
+    /// Whether files of a folder are taken whose names begin with a dot, or that lie in such a folder.
+    pub dotfiles: bool,
+    /// Which camera takes the picture on a phone, as in `<input capture>`: `user`, `environment`, or empty for files.
+    pub capture: String,
+    /// Whether files may be dropped anywhere on the page.
+    pub drop_anywhere: bool,
+    /// Whether the browser asks before the page is left while something is sent.
+    pub guard: bool,
+    /// Whether the screen is kept on while something is sent, where the browser can do that.
+    pub wake_lock: bool,
     /// Uploads at one time, 1 to 4: over HTTP/1.1 a browser opens six connections to a server, and a progress poll
     /// must always find one.
     pub concurrency: u8,
@@ -138,6 +154,14 @@ impl Default for Options {
             multiple: true,
             accept: String::new(),
             max_files: None,
+            max_size: None,
+            max_total: None,
+            directory: false,
+            dotfiles: true,
+            capture: String::new(),
+            drop_anywhere: false,
+            guard: true,
+            wake_lock: false,
             concurrency: 3,
             auto_start: true,
             retries: 4,

@@ -1,0 +1,106 @@
+// Folders: dropped ones are walked whole, as the desktop delivers them (Chromium, by CDP), and picked ones keep their
+// paths. The folder is the one that other widgets were tried with: 250 files in one directory, an empty file, a file
+// whose name begins with a dot, and some further down.
+
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import type { Page } from '@playwright/test';
+import { Widget } from '../fixtures/page';
+import { expect, test as base } from '../fixtures/test';
+
+/** Files in the folder, the one with the dot among them. */
+const COUNT = 263;
+
+const test = base.extend<{ tree: string }>({
+  tree: async ({}, use) => {
+    const parent = await mkdtemp(path.join(os.tmpdir(), 'plimsoll-tree-'));
+    const tree = path.join(parent, 'tree');
+    await mkdir(path.join(tree, 'many'), { recursive: true });
+    await mkdir(path.join(tree, 'deep', 'er', 'still'), { recursive: true });
+    await mkdir(path.join(tree, 'nothing here'));
+    for (let i = 0; i < 250; i++) await writeFile(path.join(tree, 'many', `file-${String(i).padStart(3, '0')}.txt`), `file ${i}`);
+    for (let i = 0; i < 11; i++) await writeFile(path.join(tree, i % 2 ? 'deep/er' : 'deep/er/still', `deep-${i}.txt`), `deep ${i}`);
+    await writeFile(path.join(tree, 'empty.txt'), '');
+    await writeFile(path.join(tree, '.hidden'), 'seen all the same');
+    await use(tree);
+    await rm(parent, { recursive: true, force: true });
+  },
+});
+
+test.describe('dropped', () => {
+  test.skip(({ browserName }) => browserName !== 'chromium', 'only CDP can make a trusted drop');
+
+  test('a folder is walked whole, and what is empty is told', async ({ widget, page, tree, server }) => {
+    await widget.open();
+    const before = (await server.files()).length;
+    await widget.listen();
+    await realDrop(page, [tree]);
+    await expect(widget.total).toHaveAttribute('data-done', String(COUNT), { timeout: 45_000 });
+    await expect(widget.total).toHaveAttribute('data-failed', '1');
+    expect((await server.files()).length - before).toBe(COUNT);
+    // The list tells the last first: the folder without files is a row with its reason.
+    await page.locator('[data-pl-frame]').evaluate((frame) => (frame.scrollTop = frame.scrollHeight));
+    const told = (await widget.announced()).filter((text) => /263/.test(text));
+    expect(told.length, `one sentence for all that was found: ${(await widget.announced()).join(' | ')}`).toBeGreaterThan(0);
+  });
+
+  test('files beside the folder come with it, and paths are kept', async ({ widget, page, tree, files }) => {
+    const beside = await files.sample('beside.txt', 12);
+    await widget.open();
+    await realDrop(page, [path.join(tree, 'deep'), beside.path]);
+    await expect(widget.total).toHaveAttribute('data-done', '12');
+    const titles = await page.locator('[data-pl-row] .pl-name').evaluateAll((names) => names.map((name) => name.getAttribute('title')).sort());
+    expect(titles).toContain('beside.txt');
+    expect(titles).toContain('deep/er/deep-1.txt');
+    expect(titles).toContain('deep/er/still/deep-10.txt');
+  });
+
+  test('an empty folder alone is one row with its reason', async ({ widget, page, tree, net }) => {
+    await widget.open();
+    await realDrop(page, [path.join(tree, 'nothing here')]);
+    const row = await widget.waitState('nothing here', 'rejected');
+    expect(row.error).toBe('no-file');
+    await expect(widget.row('nothing here').locator('[data-pl-reason]')).toHaveText(/empty/);
+    expect(net.uploads).toEqual([]);
+  });
+});
+
+test('a picked folder keeps its paths', async ({ page, net, tree, browserName, silence }) => {
+  silence.listen(page);
+  const widget = new Widget(page, net.url);
+  await widget.open();
+  const picker = page.locator('[data-pl-folder]');
+  if (browserName === 'chromium') {
+    await picker.setInputFiles(tree);
+  } else {
+    // BiDi cannot pick a folder: the same list, as a browser would make it.
+    await picker.evaluate((input: HTMLInputElement) => {
+      const data = new DataTransfer();
+      for (const name of ['many/file-000.txt', 'deep/er/deep-1.txt', '.hidden']) {
+        const file = new File([name], name.split('/').at(-1)!, { type: 'text/plain' });
+        Object.defineProperty(file, 'webkitRelativePath', { value: `tree/${name}` });
+        data.items.add(file);
+      }
+      const list = data.files;
+      Object.defineProperty(input, 'files', { value: list, configurable: true });
+      input.dispatchEvent(new Event('change', { bubbles: true }));
+    });
+  }
+  const count = browserName === 'chromium' ? COUNT : 3;
+  await expect(widget.total).toHaveAttribute('data-done', String(count), { timeout: 45_000 });
+  const titles = () => page.locator('[data-pl-row] .pl-name').evaluateAll((names) => names.map((name) => name.getAttribute('title') ?? ''));
+  expect((await titles()).every((title) => title.startsWith('tree/'))).toBe(true);
+});
+
+/** A drop as the operating system would deliver it: trusted events, real files and folders. */
+async function realDrop(page: Page, paths: string[]): Promise<void> {
+  const cdp = await page.context().newCDPSession(page);
+  const box = await page.locator('[data-pl-drop]').boundingBox();
+  if (!box) throw new Error('The drop zone is not on the page');
+  const data = { items: [], files: paths, dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+    await cdp.send('Input.dispatchDragEvent', { type, x: box.x + box.width / 2, y: box.y + 8, data });
+  }
+  await cdp.detach();
+}
