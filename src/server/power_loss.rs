@@ -1,10 +1,11 @@
 //! A machine that loses its power, as a test: what was forced to the medium is left, and of all else that was written
-//! any part: nothing, everything, everything but one thing, one thing alone, or half of it. The
-//! catalog is taken as it stands at that moment: that its commits are on disk before anyone hears of them is SQLite's
-//! own promise. Must never know what order the server writes in: it only holds the server to what it told.
+//! any part: nothing, everything, everything but one thing, one thing alone, or half of it. That the catalog's commits
+//! are on disk before anyone hears of them is SQLite's own promise: it is taken as it stands at that moment, and with
+//! nothing else also as after each commit since the last thing was forced. Must never know what order the server writes
+//! in: it only holds the server to what it told.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ffi::OsString,
     fs::{self, File},
     io,
@@ -16,6 +17,8 @@ use std::{
 use axum::{body::Body, http::Request};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use http_body_util::BodyExt as _;
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
@@ -29,7 +32,7 @@ use super::{
     security::{OWNER_COOKIE, Visitor},
     store::{AnyStore, DiskStore, Force, Store},
 };
-use crate::wire::UploadId;
+use crate::wire::{UploadAnswer, UploadId};
 
 /// What a medium holds for certain, and when the power goes.
 #[derive(Default)]
@@ -38,12 +41,14 @@ struct Medium {
     files: HashMap<u64, Vec<u8>>,
     /// Names in each folder.
     folders: HashMap<PathBuf, Vec<Entry>>,
-    /// At this many more syncs, and instead of the last of them, the power goes,
+    /// At this many more syncs or ends of a client's request, and instead of the last of them, the power goes,
     left: usize,
     /// and in the second folder stands all that may be left of the first, each possibility in a folder of its own.
     cut: Option<(PathBuf, PathBuf)>,
     /// What had been told by then.
     told_then: Option<Told>,
+    /// Bytes of the catalog's log, and what had been told, at the moment before.
+    moment_before: (usize, Told),
 }
 
 /// Something that was written and not forced.
@@ -71,11 +76,20 @@ enum Kept {
     Torn(usize),
 }
 
-/// Offsets that clients were told, and of what length their uploads are.
-type Told = BTreeMap<UploadId, u64>;
+/// What clients were told.
+#[derive(Clone, Default)]
+struct Told {
+    /// Offsets, and of what length their uploads are in the end. Not of those that are being deleted.
+    offsets: BTreeMap<UploadId, (u64, usize)>,
+    /// Offsets of parts that others are made of.
+    parts: BTreeMap<UploadId, u64>,
+    /// What was deleted.
+    gone: BTreeSet<UploadId>,
+}
 
 static MEDIUM: Mutex<Option<Medium>> = Mutex::new(None);
-static TOLD: Mutex<Told> = Mutex::new(BTreeMap::new());
+static TOLD: Mutex<Told> =
+    Mutex::new(Told { offsets: BTreeMap::new(), parts: BTreeMap::new(), gone: BTreeSet::new() });
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,13 +99,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 fn force(file: &File, _: Force) -> io::Result<()> {
     let mut medium = lock(&MEDIUM);
     let Some(medium) = medium.as_mut() else { return Ok(()) };
-    medium.left = medium.left.saturating_sub(1);
-    if medium.left == 0
-        && let Some((from, to)) = medium.cut.take()
-    {
-        medium.told_then = Some(lock(&TOLD).clone());
-        medium.write_to(&from, &to)?;
-    }
+    medium.pass_a_moment()?;
     let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     let about = file.metadata()?;
     if about.is_dir() {
@@ -118,7 +126,28 @@ fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// A client has its answer, and the power may go before anything else happens.
+fn answered(change: impl FnOnce(&mut Told)) {
+    change(&mut lock(&TOLD));
+    if let Some(medium) = lock(&MEDIUM).as_mut() {
+        medium.pass_a_moment().unwrap();
+    }
+}
+
 impl Medium {
+    fn pass_a_moment(&mut self) -> io::Result<()> {
+        let Some((from, to)) = self.cut.clone() else { return Ok(()) };
+        let told = lock(&TOLD).clone();
+        self.left -= 1;
+        if self.left > 0 {
+            self.moment_before = (fs::read(from.join(LOG))?.len(), told);
+            return Ok(());
+        }
+        self.cut = None;
+        self.told_then = Some(told);
+        self.write_to(&from, &to)
+    }
+
     /// Nobody forces anything while this runs: what the catalog says here was forced before.
     fn write_to(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut moment =
@@ -133,13 +162,47 @@ impl Medium {
             moment.kept = kept;
             let to = to.join(format!("{kept:?}"));
             fs::create_dir(&to)?;
-            for name in ["catalog.sqlite", "catalog.sqlite-wal"] {
+            for name in [CATALOG, LOG] {
                 fs::copy(from.join(name), to.join(name))?;
             }
             moment.write(from, &to)?;
         }
+        // What of it was not forced by now was not forced after an earlier commit either.
+        moment.kept = Kept::Nothing;
+        let log = fs::read(from.join(LOG))?;
+        let commits =
+            commits(&log).into_iter().filter(|end| *end >= self.moment_before.0 && *end < log.len());
+        for end in commits {
+            let to = to.join(format!("{EARLIER}{end}"));
+            fs::create_dir(&to)?;
+            fs::copy(from.join(CATALOG), to.join(CATALOG))?;
+            fs::write(to.join(LOG), &log[..end])?;
+            moment.write(from, &to)?;
+        }
         Ok(())
     }
+}
+
+const CATALOG: &str = "catalog.sqlite";
+
+/// The catalog's write-ahead log.
+const LOG: &str = "catalog.sqlite-wal";
+
+/// Before the name of what may be left with the catalog as it was after an earlier commit.
+const EARLIER: &str = "Earlier";
+
+/// Where the commits of a write-ahead log end (SQLite's file format, section 4.1): a header, then frames of a page each,
+/// of which the last of a commit names the size of the database.
+fn commits(log: &[u8]) -> Vec<usize> {
+    const HEADER: usize = 32;
+    const FRAME: usize = 24;
+    let number = |at: usize| u32::from_be_bytes([log[at], log[at + 1], log[at + 2], log[at + 3]]);
+    if log.len() < HEADER {
+        return Vec::new();
+    }
+    let frame = FRAME + number(8) as usize;
+    let frames = (HEADER..).step_by(frame).take_while(|at| at + frame <= log.len());
+    frames.filter(|at| number(at + 4) > 0).map(|at| at + frame).collect()
 }
 
 /// A volume as the system shows it, beside what the medium holds.
@@ -247,34 +310,41 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
-async fn create(server: &Arc<Server>, length: usize) -> UploadId {
+/// Begins an upload that will have this length; only tus says so now.
+async fn create(server: &Arc<Server>, protocol: Protocol, length: usize, partial: bool) -> UploadId {
     let creation = Creation {
         visitor: visitor(),
         name: "a".to_owned(),
         media_type: "text/plain".to_owned(),
-        protocol: Protocol::Tus,
+        protocol,
         metadata: None,
-        concat: None,
-        length: Some(length as u64),
-        partial: false,
+        concat: partial.then(|| "partial".to_owned()),
+        length: (protocol == Protocol::Tus).then_some(length as u64),
+        partial,
         progress_id: None,
         repr_digest: None,
         want_sha256: false,
     };
     let id = resumable::create(server, creation).await.unwrap().id;
-    lock(&TOLD).insert(id.clone(), 0);
+    answered(|told| {
+        if partial {
+            told.parts.insert(id.clone(), 0);
+        } else {
+            told.offsets.insert(id.clone(), (0, length));
+        }
+    });
     id
 }
 
 /// Sends these bytes in chunks; the offset told.
-async fn append(server: &Arc<Server>, id: &UploadId, offset: u64, bytes: &[u8]) -> u64 {
+async fn append(server: &Arc<Server>, id: &UploadId, ends: Ends, offset: u64, bytes: &[u8]) -> u64 {
     let append = Append {
         visitor: visitor(),
         offset,
         length: None,
-        ends: Ends::AtLength,
+        ends,
         chunk_digest: ChunkDigest::None,
-        overflow: Overflow::Refuse,
+        overflow: if ends == Ends::AtLength { Overflow::Refuse } else { Overflow::Invalidate },
         body_size: Some(bytes.len() as u64),
         progress_id: None,
     };
@@ -282,20 +352,97 @@ async fn append(server: &Arc<Server>, id: &UploadId, offset: u64, bytes: &[u8]) 
         bytes.chunks(60_000).map(|chunk| Ok::<_, io::Error>(Bytes::copy_from_slice(chunk))).collect();
     let body = Body::from_stream(futures_util::stream::iter(chunks));
     let upload = resumable::append(server, id, append, body).await.unwrap();
-    lock(&TOLD).insert(id.clone(), upload.offset);
+    answered(|told| {
+        let offsets = told.offsets.get_mut(id).map(|(offset, _)| offset);
+        if let Some(offset) = offsets.or(told.parts.get_mut(id)) {
+            *offset = upload.offset;
+        }
+    });
     upload.offset
 }
 
-/// Stores these bytes in one request.
-async fn put(server: &Arc<Server>, bytes: &[u8]) {
-    let request = Request::put("/files/a")
+/// A request in which whole files come.
+async fn ask(server: &Arc<Server>, method: &str, path: &str, media_type: &str, body: Vec<u8>) {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header("cookie", format!("{OWNER_COOKIE}={}", visitor().owner))
-        .body(Body::from(bytes.to_vec()));
+        .header("content-type", media_type)
+        .body(Body::from(body));
     let answer = super::router(server).oneshot(request.unwrap()).await.unwrap();
-    assert_eq!(answer.status(), 201);
-    let location = answer.headers()["location"].to_str().unwrap();
-    let id = location.rsplit('/').next().unwrap().parse().unwrap();
-    lock(&TOLD).insert(id, bytes.len() as u64);
+    assert!(answer.status().is_success(), "{method} {path}: {answer:?}");
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let files = if body.is_empty() {
+        Vec::new()
+    } else {
+        serde_json::from_slice::<UploadAnswer>(&body).unwrap().files
+    };
+    answered(|told| {
+        told.offsets.extend(files.into_iter().map(|file| (file.id, (file.size, file.size as usize))));
+    });
+}
+
+/// Deletes a file, or gives an upload up.
+async fn delete(server: &Arc<Server>, id: &UploadId) {
+    lock(&TOLD).offsets.remove(id);
+    resumable::cancel(server, id, &visitor()).await.unwrap();
+    answered(|told| {
+        told.gone.insert(id.clone());
+    });
+}
+
+/// One of everything that clients do.
+async fn a_day(server: &Arc<Server>, whole: &[u8]) {
+    use Ends::{AtLength, Here, Later};
+    let one = create(server, Protocol::Tus, whole.len(), false).await;
+    let other = create(server, Protocol::Tus, 100_000, false).await;
+    let mut at = append(server, &one, AtLength, 0, &whole[..100_000]).await;
+    append(server, &other, AtLength, 0, &whole[..100_000]).await;
+    at = append(server, &one, AtLength, at, &whole[at as usize..200_000]).await;
+    append(server, &one, AtLength, at, &whole[at as usize..]).await;
+
+    let third = create(server, Protocol::Rufh, 150_000, false).await;
+    at = append(server, &third, Later, 0, &whole[..80_000]).await;
+    append(server, &third, Here, at, &whole[at as usize..150_000]).await;
+
+    ask(server, "PUT", "/files/a", "text/plain", whole[..50_000].to_vec()).await;
+    let mut form = Vec::new();
+    for size in [30_000, 70_000] {
+        let head = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
+        form.extend_from_slice(&[head.as_bytes(), &whole[..size], b"\r\n"].concat());
+    }
+    form.extend_from_slice(b"--x--\r\n");
+    ask(server, "POST", "/upload", "multipart/form-data; boundary=x", form).await;
+
+    let mut parts = Vec::new();
+    for range in [0..40_000, 40_000..90_000] {
+        let id = create(server, Protocol::Tus, range.len(), true).await;
+        append(server, &id, AtLength, 0, &whole[range]).await;
+        parts.push(id);
+    }
+    let creation = Creation {
+        visitor: visitor(),
+        name: "a".to_owned(),
+        media_type: "text/plain".to_owned(),
+        protocol: Protocol::Tus,
+        metadata: None,
+        concat: Some(format!("final;/files/{} /files/{}", parts[0], parts[1])),
+        length: None,
+        partial: false,
+        progress_id: None,
+        repr_digest: None,
+        want_sha256: false,
+    };
+    let joined = resumable::concatenate(server, creation, parts).await.unwrap();
+    answered(|told| {
+        told.offsets.insert(joined.id, (joined.offset, 90_000));
+    });
+
+    let given_up = create(server, Protocol::Tus, 100_000, false).await;
+    append(server, &given_up, AtLength, 0, &whole[..60_000]).await;
+    // Last of all: the number of what was deleted may be given to another file.
+    delete(server, &other).await;
+    delete(server, &given_up).await;
 }
 
 /// What was told is there, every file is whole, and what is none yet can be brought to its end.
@@ -306,16 +453,26 @@ async fn compare(folder: &Path, told: &Told, whole: &[u8], what: &str) {
         let stored = stored(&server, &receipt.id).await;
         assert!(stored == whole[..receipt.size as usize], "{what}: {receipt:?} has {} bytes", stored.len());
     }
-    for (id, told) in told {
+    for (id, told) in &told.parts {
+        let upload = resumable::state(&server, id, &visitor()).await;
+        let upload = upload.unwrap_or_else(|refusal| panic!("{what}: told {told}, and now {refusal:?}"));
+        assert!(upload.offset >= *told, "{what}: told {told}, and now {}", upload.offset);
+    }
+    for id in &told.gone {
+        let upload = resumable::state(&server, id, &visitor()).await;
+        assert!(upload.is_err() && receipts.iter().all(|receipt| receipt.id != *id), "{what}: {upload:?}");
+        assert!(server.store().open(id).await.is_err(), "{what}: {id} was deleted, and is there");
+    }
+    for (id, (told, length)) in &told.offsets {
         if receipts.iter().any(|receipt| receipt.id == *id && receipt.size == *told) {
             continue;
         }
         let upload = resumable::state(&server, id, &visitor()).await;
         let upload = upload.unwrap_or_else(|refusal| panic!("{what}: told {told}, and now {refusal:?}"));
         assert!(upload.offset >= *told, "{what}: told {told}, and now {}", upload.offset);
-        let length = upload.length.unwrap() as usize;
-        append(&server, id, upload.offset, &whole[upload.offset as usize..length]).await;
-        assert!(stored(&server, id).await == whole[..length], "{what}");
+        let ends = if upload.protocol == Protocol::Tus { Ends::AtLength } else { Ends::Here };
+        append(&server, id, ends, upload.offset, &whole[upload.offset as usize..*length]).await;
+        assert!(stored(&server, id).await == whole[..*length], "{what}");
     }
     server.close(std::time::Duration::ZERO).await;
 }
@@ -326,42 +483,51 @@ async fn stored(server: &Server, id: &UploadId) -> Vec<u8> {
     pieces.concat()
 }
 
-/// Promises 2 and 11. The power goes before the 1st, 2nd, 3rd … thing is forced to the medium, until there are no more.
+/// A folder in memory where there is such: what would be left on the medium is kept by ourselves, and no disk has to
+/// keep up with thousands of syncs.
+fn somewhere() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Promises 2 and 11. The power goes before the 1st, 2nd, 3rd … thing is forced to the medium or after an answer, until
+/// there are no more.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_loss_of_power_every_told_byte_is_there() {
-    let whole = pattern(600_000);
-    let (mut cuts, mut ways) = (0, 0);
+    let whole = pattern(300_000);
+    let (mut cuts, mut ways, mut earlier) = (0, 0, 0);
     loop {
-        let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (before, after) = (somewhere(), somewhere());
         // As the system itself names them.
         let (from, to) = (fs::canonicalize(before.path()).unwrap(), after.path().to_owned());
-        lock(&TOLD).clear();
+        *lock(&TOLD) = Told::default();
         *lock(&MEDIUM) = Some(Medium { left: usize::MAX, ..Medium::default() });
         let running = server(&from).await;
         if let Some(medium) = lock(&MEDIUM).as_mut() {
             (medium.left, medium.cut) = (cuts + 1, Some((from.clone(), to.clone())));
         }
-        let (one, other) = (create(&running, whole.len()).await, create(&running, 100_000).await);
-        let mut at = append(&running, &one, 0, &whole[..100_000]).await;
-        append(&running, &other, 0, &whole[..100_000]).await;
-        at = append(&running, &one, at, &whole[at as usize..300_000]).await;
-        append(&running, &one, at, &whole[at as usize..]).await;
-        put(&running, &whole[..50_000]).await;
+        a_day(&running, &whole).await;
         running.close(std::time::Duration::ZERO).await;
-        let Some(told) = lock(&MEDIUM).take().and_then(|medium| medium.told_then) else { break };
+        let Some(medium) = lock(&MEDIUM).take() else { break };
+        let Some(told) = medium.told_then else { break };
 
-        let (told, whole) = (Arc::new(told), Arc::new(whole.clone()));
+        let (told, told_before) = (Arc::new(told), Arc::new(medium.moment_before.1));
+        let whole = Arc::new(whole.clone());
         let mut comparing = JoinSet::new();
         for left in fs::read_dir(&to).unwrap() {
-            let (left, told, whole) = (left.unwrap(), told.clone(), whole.clone());
+            let (left, whole) = (left.unwrap(), whole.clone());
+            let is_earlier = left.file_name().to_string_lossy().starts_with(EARLIER);
+            let told = if is_earlier { told_before.clone() } else { told.clone() };
             let what = format!("cut {cuts}, kept {:?}", left.file_name());
             comparing.spawn(async move { compare(&left.path(), &told, &whole, &what).await });
             ways += 1;
+            earlier += u32::from(is_earlier);
         }
         comparing.join_all().await;
         cuts += 1;
     }
-    println!("{cuts} moments, {ways} ways in which they may end");
-    // Each of the four appends forces its bytes, two of them a new name, and each of the two files its final name.
-    assert!(cuts >= 8, "{cuts}");
+    println!("{cuts} moments, {ways} ways in which they may end, {earlier} of them with an earlier catalog");
+    assert!(earlier > 0, "the log of the catalog was not understood");
+    // Each of ten requests that bring bytes forces them, most of them a new name, and each of seven files its final
+    // one; and there are eighteen answers.
+    assert!(cuts >= 10 + 7 + 18, "{cuts}");
 }
