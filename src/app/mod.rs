@@ -10,6 +10,7 @@
 mod pages;
 pub mod serve;
 mod shell;
+mod words;
 
 pub use pages::{ErrorPage, HomeData, HomePage, ResultsPage};
 pub use shell::Shell;

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::words::words;
 use crate::{
     widget::{
         UploadPanel,
@@ -26,10 +27,11 @@ pub fn HomePage(
     /// What to show.
     data: HomeData,
 ) -> impl IntoView {
+    let words = words(&data.options.lang);
     view! {
         <div class="site-title">
-            <h1>"Upload files"</h1>
-            <p>"The bar shows what the server has received, not what your browser hopes."</p>
+            <h1>{words.heading}</h1>
+            <p>{words.promise}</p>
         </div>
         <UploadPanel options=data.options uploads=data.uploads/>
     }
@@ -40,20 +42,24 @@ pub fn HomePage(
 pub fn ResultsPage(
     /// What was stored, in the order it came.
     receipts: Vec<Receipt>,
+    /// The language of the page.
+    #[prop(optional, into)]
+    lang: String,
 ) -> impl IntoView {
-    let labels = Labels::new(&Options::default());
+    let words = words(&lang);
+    let labels = Labels::new(&Options { lang, ..Options::default() });
     let heading = match receipts.len() {
-        0 => "Nothing stored".to_owned(),
+        0 => words.nothing_stored.to_owned(),
         count => labels.count(Word::AllStored, u32::try_from(count).unwrap_or(u32::MAX), &[]),
     };
     let empty = receipts.is_empty();
     view! {
         <div class="site-title"><h1>{heading}</h1></div>
-        <p hidden=!empty>"There is no such upload of yours."</p>
+        <p hidden=!empty>{words.no_such_upload}</p>
         <ul class="pl-shelf" data-pl-results="" hidden=empty>
             {receipts.into_iter().map(|receipt| result(&labels, receipt)).collect_view()}
         </ul>
-        <p class="site-back"><a href="/">"Back to the upload page"</a></p>
+        <p class="site-back"><a href="/">{words.back}</a></p>
     }
 }
 
@@ -99,14 +105,19 @@ fn result(labels: &Labels, receipt: Receipt) -> impl IntoView + use<> {
 pub fn ErrorPage(
     /// The reason.
     error: ErrorBody,
+    /// The language of the page.
+    #[prop(optional, into)]
+    lang: String,
 ) -> impl IntoView {
-    let again = error.retryable.then(|| view! { <p>"Trying again later may help."</p> });
+    let words = words(&lang);
+    let labels = Labels::new(&Options { lang, ..Options::default() });
+    let again = error.retryable.then(|| view! { <p>{words.later}</p> });
     view! {
-        <div class="site-title"><h1>"This did not work"</h1></div>
+        <div class="site-title"><h1>{words.failed}</h1></div>
         <div class="site-error" data-pl-error="" data-code=error.code.as_str()>
-            <p>{text::error(&Labels::new(&Options::default()), &error)}</p>
+            <p>{text::error(&labels, &error)}</p>
             {again}
         </div>
-        <p class="site-back"><a href="/">"Back to the upload page"</a></p>
+        <p class="site-back"><a href="/">{words.back}</a></p>
     }
 }

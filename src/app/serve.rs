@@ -16,7 +16,10 @@ use leptos::prelude::*;
 use leptos_axum::ResponseOptions;
 use tower_http::services::ServeDir;
 
-use super::{ErrorPage, HomeData, HomePage, ResultsPage, Shell};
+use super::{
+    ErrorPage, HomeData, HomePage, ResultsPage, Shell,
+    words::{language, words},
+};
 use crate::{
     server::{
         self, Refusal, Server, questions,
@@ -62,19 +65,22 @@ async fn home(
         Ok(uploads) => uploads,
         Err(refusal) => return refusal.into_response(),
     };
+    let lang = language(query.as_deref(), request.headers());
     let query = query.unwrap_or_default();
     let asked = query.split('&').find_map(|pair| Protocol::parse(pair.strip_prefix("protocol=")?));
     let default = Options::default();
     let protocol = asked.unwrap_or(default.protocol);
     let limits = questions::limits(&site.server);
-    let options = Options { protocol, limits, directory: true, drop_anywhere: true, ..default };
+    let options =
+        Options { protocol, lang: lang.clone(), limits, directory: true, drop_anywhere: true, ..default };
     let data = HomeData { options, uploads };
-    let head = Head { status: StatusCode::OK, title: "", alive: true };
+    let head = Head { status: StatusCode::OK, title: "", alive: true, lang };
     page(&site, request, head, move || view! { <HomePage data=data.clone()/> }).await
 }
 
 /// `GET /results?id=…&id=…`: what a form without scripts has stored.
 async fn results(State(site): State<Site>, RawQuery(query): RawQuery, request: Request) -> Response {
+    let lang = language(query.as_deref(), request.headers());
     let query = query.unwrap_or_default();
     let ids = query.split('&').filter_map(|pair| pair.strip_prefix("id=")).take(questions::MAX_IDS);
     let ids: Vec<UploadId> = ids.filter_map(|id| id.parse().ok()).collect();
@@ -85,8 +91,9 @@ async fn results(State(site): State<Site>, RawQuery(query): RawQuery, request: R
         Ok(receipts) => receipts,
         Err(refusal) => return refusal.into_response(),
     };
-    let head = Head { status: StatusCode::OK, title: "Stored", alive: false };
-    page(&site, request, head, move || view! { <ResultsPage receipts=receipts.clone()/> }).await
+    let head = Head { status: StatusCode::OK, title: words(&lang).stored, alive: false, lang: lang.clone() };
+    page(&site, request, head, move || view! { <ResultsPage receipts=receipts.clone() lang=lang.clone()/> })
+        .await
 }
 
 /// The server functions, under `/api`. An application that serves functions of its own there gives `Arc<Server>` as a
@@ -130,6 +137,7 @@ async fn explain(State(site): State<Site>, request: Request, next: Next) -> Resp
     if !wants_page(request.headers()) {
         return next.run(request).await;
     }
+    let lang = language(request.uri().query(), request.headers());
     let mut blank = Request::new(Body::empty());
     *blank.uri_mut() = request.uri().clone();
     *blank.headers_mut() = HeaderMap::new();
@@ -142,8 +150,9 @@ async fn explain(State(site): State<Site>, request: Request, next: Next) -> Resp
         None => return response,
     };
     let (parts, _) = response.into_parts();
-    let head = Head { status: parts.status, title: "This did not work", alive: false };
-    let mut explained = page(&site, blank, head, move || view! { <ErrorPage error=error.clone()/> }).await;
+    let head = Head { status: parts.status, title: words(&lang).failed, alive: false, lang: lang.clone() };
+    let explained = move || view! { <ErrorPage error=error.clone() lang=lang.clone()/> };
+    let mut explained = page(&site, blank, head, explained).await;
     for (name, value) in &parts.headers {
         if [header::SET_COOKIE, header::RETRY_AFTER].contains(name) {
             explained.headers_mut().append(name, value.clone());
@@ -153,12 +162,13 @@ async fn explain(State(site): State<Site>, request: Request, next: Next) -> Resp
 }
 
 /// What differs from page to page around its content.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Head {
     status: StatusCode,
     title: &'static str,
     /// Whether there is an island to bring to life.
     alive: bool,
+    lang: String,
 }
 
 /// Renders one page in the shell, with the content security policy that names its nonce.
@@ -176,7 +186,8 @@ async fn page<V: IntoView + 'static>(
         },
         move || {
             let content = content.clone();
-            view! { <Shell options=options.clone() title=head.title alive=head.alive>{content()}</Shell> }
+            let lang = head.lang.clone();
+            view! { <Shell options=options.clone() title=head.title alive=head.alive lang>{content()}</Shell> }
         },
     );
     render(request).await
@@ -194,6 +205,7 @@ fn set_policy(status: StatusCode) {
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         response.insert_header(header::CONTENT_SECURITY_POLICY, policy);
     }
+    response.insert_header(header::VARY, HeaderValue::from_static("accept-language"));
     // The page lists one's own uploads: no cache may keep it.
     response.insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }

@@ -3,6 +3,9 @@
 use leptos::prelude::*;
 use leptos_meta::HashedStylesheet;
 
+use super::words::words;
+use crate::widget::labels::is_rtl;
+
 /// The whole document. Scripts are loaded only where a page has an island; they carry the nonce of the response
 /// ([`leptos::nonce::provide_nonce`]), so a strict content security policy lets them run.
 #[component]
@@ -15,20 +18,26 @@ pub fn Shell(
     /// Whether the page has an island to bring to life.
     #[prop(optional)]
     alive: bool,
+    /// The language of the page.
+    #[prop(optional, into)]
+    lang: String,
     /// The page.
     children: Children,
 ) -> impl IntoView {
+    let words = words(&lang);
+    let lang = if lang.is_empty() { "en".to_owned() } else { lang };
+    let dir = if is_rtl(&lang) { "rtl" } else { "ltr" };
     let title = if title.is_empty() { "Plimsoll".to_owned() } else { format!("{title} \u{b7} Plimsoll") };
     let scripts = alive.then(|| view! { <HydrationScripts options=options.clone() islands=true/> });
     let reload = alive.then(|| view! { <AutoReload options=options.clone()/> });
     view! {
         <!DOCTYPE html>
-        <html lang="en">
+        <html lang=lang dir=dir>
             <head>
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1"/>
                 <meta name="color-scheme" content="light dark"/>
-                <meta name="description" content="File uploads whose progress is true"/>
+                <meta name="description" content=words.description/>
                 <title>{title}</title>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
                 <HashedStylesheet options=options.clone() id="leptos"/>
@@ -47,7 +56,7 @@ pub fn Shell(
                 </header>
                 <main class="site-main">{children()}</main>
                 <footer class="site-foot">
-                    <p>"100% means stored: the bar is full only after the server has said so."</p>
+                    <p>{words.footer}</p>
                 </footer>
             </body>
         </html>

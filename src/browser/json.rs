@@ -3,8 +3,8 @@
 
 use std::str::FromStr;
 
-use js_sys::{Array, JSON, Reflect};
-use wasm_bindgen::JsValue;
+use js_sys::{Array, JSON, Object, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
 
 use crate::wire::{
     Dialect, ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState, Proof, Protocol, Receipt,
@@ -44,6 +44,12 @@ pub(super) fn setup(text: &str) -> Option<(Options, Vec<Receipt>)> {
     Some((options(&field(&value, "options")), uploads))
 }
 
+/// The texts of a language: an object of keys and texts.
+pub(super) fn texts(text: &str) -> Option<Vec<(String, String)>> {
+    let value: Object = JSON::parse(text).ok()?.dyn_into().ok()?;
+    Some(pairs(&Object::entries(&value)))
+}
+
 fn options(value: &JsValue) -> Options {
     let default = Options::default();
     let limits = field(value, "limits");
@@ -65,8 +71,8 @@ fn options(value: &JsValue) -> Options {
         progress: string(value, "progress").unwrap_or(default.progress),
         digest: truth(value, "digest").unwrap_or(default.digest),
         remember: truth(value, "remember").unwrap_or(default.remember),
-        headers: pairs(value, "headers"),
-        fields: pairs(value, "fields"),
+        headers: pairs(&field(value, "headers")),
+        fields: pairs(&field(value, "fields")),
         credentials: truth(value, "credentials").unwrap_or(default.credentials),
         directory: truth(value, "directory").unwrap_or(default.directory),
         dotfiles: truth(value, "dotfiles").unwrap_or(default.dotfiles),
@@ -83,7 +89,9 @@ fn options(value: &JsValue) -> Options {
             max_files_per_request: small(&limits, "max_files_per_request"),
             max_bytes_per_owner: number(&limits, "max_bytes_per_owner"),
         },
-        labels: pairs(value, "labels"),
+        lang: string(value, "lang").unwrap_or(default.lang),
+        languages: string(value, "languages").unwrap_or(default.languages),
+        labels: pairs(&field(value, "labels")),
     }
 }
 
@@ -123,7 +131,7 @@ fn receipt(value: &JsValue) -> Option<Receipt> {
         stored_ms: number(value, "stored_ms").unwrap_or_default(),
         url: string(value, "url")?,
         path: string(value, "path").unwrap_or_default(),
-        fields: pairs(value, "fields"),
+        fields: pairs(&field(value, "fields")),
         // Whoever writes a receipt has stored something.
         proof: Proof::Stored,
     })
@@ -187,12 +195,12 @@ pub(super) fn list(value: &JsValue) -> Option<Array> {
 }
 
 /// A list of pairs of texts; what is none is left out.
-fn pairs(value: &JsValue, key: &str) -> Vec<(String, String)> {
+fn pairs(value: &JsValue) -> Vec<(String, String)> {
     let pair = |value: JsValue| {
         let pair = list(&value)?;
         Some((pair.get(0).as_string()?, pair.get(1).as_string()?))
     };
-    list(&field(value, key)).map(|list| list.iter().filter_map(pair).collect()).unwrap_or_default()
+    list(value).map(|list| list.iter().filter_map(pair).collect()).unwrap_or_default()
 }
 
 pub(super) fn string(value: &JsValue, key: &str) -> Option<String> {

@@ -7,6 +7,7 @@ mod dialect;
 mod files;
 mod focus;
 mod folders;
+mod intl;
 mod json;
 mod list;
 mod remember;
@@ -37,6 +38,8 @@ use crate::{
     },
     wire::{Dialect, ErrorBody, ErrorCode, Options, ProgressId, Protocol, Receipt, UploadId, headers},
 };
+
+pub(crate) use intl::Intl;
 
 use files::{Dropped, Files, Picked};
 use folders::Portion;
@@ -93,6 +96,7 @@ impl Runtime {
             listeners: RefCell::default(),
             ticker: RefCell::new(None),
             later: RefCell::new(None),
+            texts: RefCell::new(None),
         })))
     }
 
@@ -135,6 +139,26 @@ impl Runtime {
         }
         let chosen_for = self.0.chosen_for.take();
         self.0.add(Dropped { files, ..Dropped::default() }, chosen_for);
+    }
+
+    /// The language of the page around this form, as the nearest `lang` attribute says.
+    pub(crate) fn language(&self, form: &HtmlFormElement) -> Option<String> {
+        form.parent_element()?.closest("[lang]").ok()??.get_attribute("lang")
+    }
+
+    /// Fetches the texts of a language; nothing follows when there are none.
+    pub(crate) fn fetch_texts(&self, url: &str, then: impl FnOnce(Vec<(String, String)>) + 'static) {
+        let Some(mut request) = Request::open("GET", url) else { return };
+        request.on_end(move |outcome| {
+            if let Outcome::Answered(answer) = outcome
+                && answer.is_success()
+                && let Some(texts) = json::texts(&answer.body)
+            {
+                then(texts);
+            }
+        });
+        request.send(None);
+        self.0.texts.replace(Some(request));
     }
 
     /// Something is dragged over the drop zone: whether it is files, which may then be dropped.
@@ -290,11 +314,29 @@ pub(crate) fn seed() -> u64 {
 /// Takes the set-up of the first widget on the page that has not come alive yet: widgets come alive in the order of
 /// the page.
 pub(crate) fn setup() -> Option<(Options, Vec<Receipt>)> {
-    const NAME: &str = "data-pl-setup";
-    let holder = window()?.document()?.query_selector("[data-pl-setup]").ok()??;
-    let text = holder.get_attribute(NAME)?;
-    holder.remove_attribute(NAME).ok()?;
-    json::setup(&text)
+    json::setup(&take_attribute("data-pl-setup")?)
+}
+
+fn take_attribute(name: &str) -> Option<String> {
+    let holder = window()?.document()?.query_selector(&["[", name, "]"].concat()).ok()??;
+    let text = holder.get_attribute(name)?;
+    holder.remove_attribute(name).ok()?;
+    Some(text)
+}
+
+/// The texts that the server wrote into the page, of the first widget that has not come alive yet; see [`setup`].
+pub(crate) fn texts(_base: &str) -> Option<Vec<(String, String)>> {
+    json::texts(&take_attribute("data-pl-texts")?)
+}
+
+/// Only the server writes them.
+pub(crate) fn write_texts(_base: &str) -> Option<String> {
+    None
+}
+
+/// The plural category of a number in English; other languages ask [`Intl`].
+pub(crate) fn category(_lang: &str, n: u32) -> &'static str {
+    if n == 1 { "one" } else { "other" }
 }
 
 /// Only the server writes it.
@@ -343,6 +385,8 @@ struct Inner {
     listeners: RefCell<Vec<EventListener>>,
     ticker: RefCell<Option<Interval>>,
     later: Later,
+    /// The texts that are being fetched.
+    texts: RefCell<Option<Request>>,
 }
 
 impl Inner {

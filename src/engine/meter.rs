@@ -14,7 +14,7 @@ const WARM_UP_MS: u64 = 3_000;
 const GRACE_MS: u64 = 3_000;
 
 /// So long without a byte, and no time left is told: nobody knows.
-pub(super) const STALL_MS: u64 = 10_000;
+pub const STALL_MS: u64 = 10_000;
 
 /// The speed of one growing count of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,4 +32,5 @@ pub mod view;
 pub mod window;
 
 pub use item::{Cause, Phase, in_file};
+pub use meter::STALL_MS;
 pub use queue::Queue;

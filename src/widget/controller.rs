@@ -27,7 +27,7 @@ use super::{
     announcer::Announcer,
     file_row::Row,
     hooks::{Hooks, UploadEvent},
-    labels::Labels,
+    labels::{self, Labels, base},
     runtime,
     runtime::{File, Runtime},
     text,
@@ -191,6 +191,25 @@ impl Controller {
     /// What is announced.
     pub(crate) fn said(&self) -> ArcRwSignal<String> {
         self.0.said.clone()
+    }
+
+    /// Has the words of this widget follow the page around this form, with numbers as the browser writes them; fetches
+    /// the texts that are not at hand.
+    pub(crate) fn settle(&self, form: &web_sys::HtmlFormElement, options: &Options) {
+        let (labels, runtime) = (&self.0.labels, &self.0.runtime);
+        let asked = Some(options.lang.clone()).filter(|lang| !lang.is_empty());
+        let lang = asked.or_else(|| runtime.language(form)).unwrap_or_default();
+        labels.update(|labels| *labels = labels.settle(&lang));
+        let base = base(&lang);
+        let at_hand = labels.with_untracked(|labels| labels::base(labels.lang()) == base);
+        if at_hand || !labels::LANGUAGES.contains(&base) {
+            return;
+        }
+        let url = [&options.languages, "/", base, ".json"].concat();
+        let (labels, options) = (labels.clone(), options.clone());
+        runtime.fetch_texts(&url, move |texts| {
+            labels.set(Labels::with(&lang, Some(texts), &options, true));
+        });
     }
 
     /// The words of this widget.

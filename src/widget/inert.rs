@@ -1,6 +1,8 @@
 //! The twin of the browser for the server and for native tests: it takes the same calls and does nothing, because on
 //! the server nothing happens between rendering a page and sending it. Must never start anything.
 
+use std::collections::BTreeMap;
+
 use leptos::prelude::use_context;
 
 use crate::{
@@ -9,7 +11,10 @@ use crate::{
         event::{Event, FileId},
         window::Sight,
     },
-    widget::Setup,
+    widget::{
+        Setup,
+        labels::{Texts, base},
+    },
     wire::{Options, Receipt, UploadId},
 };
 
@@ -48,6 +53,14 @@ impl Runtime {
 
     /// Nobody picks files here.
     pub(crate) fn picked(&self) {}
+
+    /// The page around is not known.
+    pub(crate) fn language(&self, _form: &web_sys::HtmlFormElement) -> Option<String> {
+        None
+    }
+
+    /// All languages are at hand.
+    pub(crate) fn fetch_texts(&self, _url: &str, _then: impl FnOnce(Texts) + 'static) {}
 
     /// Nobody drags here.
     pub(crate) fn dragged(&self, _event: &web_sys::DragEvent) -> bool {
@@ -111,6 +124,76 @@ pub(crate) fn seed() -> u64 {
 /// What whoever renders the page has provided.
 pub(crate) fn setup() -> Option<(Options, Vec<Receipt>)> {
     use_context::<Setup>().map(|setup| (setup.options, setup.uploads))
+}
+
+/// The server writes numbers with its own arithmetic: it has no formats.
+pub(crate) enum Intl {}
+
+impl Intl {
+    /// There is none.
+    pub(crate) fn new(_lang: &str) -> Option<Self> {
+        None
+    }
+
+    /// Nothing to say.
+    pub(crate) fn category(&self, _n: u32) -> String {
+        match *self {}
+    }
+
+    /// Nothing to say.
+    pub(crate) fn number(&self, _n: u64) -> Option<String> {
+        match *self {}
+    }
+
+    /// Nothing to say.
+    pub(crate) fn tenths(&self, _n: u64) -> Option<String> {
+        match *self {}
+    }
+
+    /// Nothing to say.
+    pub(crate) fn percent(&self, _n: u8) -> Option<String> {
+        match *self {}
+    }
+
+    /// Nothing to say.
+    pub(crate) fn moment(&self, _ms: u64) -> Option<String> {
+        match *self {}
+    }
+}
+
+/// The texts of a language, if it is one of ours.
+pub(crate) fn texts(base: &str) -> Option<Texts> {
+    let (_, json) = LANGUAGES.iter().find(|(name, _)| *name == base)?;
+    let texts: BTreeMap<String, String> = serde_json::from_str(json).ok()?;
+    Some(texts.into_iter().collect())
+}
+
+/// The same as the browser will read them.
+pub(crate) fn write_texts(base: &str) -> Option<String> {
+    serde_json::to_string(&texts(base)?.into_iter().collect::<BTreeMap<_, _>>()).ok()
+}
+
+const LANGUAGES: [(&str, &str); 6] = [
+    ("ar", include_str!("../../public/labels/ar.json")),
+    ("de", include_str!("../../public/labels/de.json")),
+    ("es", include_str!("../../public/labels/es.json")),
+    ("fr", include_str!("../../public/labels/fr.json")),
+    ("ja", include_str!("../../public/labels/ja.json")),
+    ("zh", include_str!("../../public/labels/zh.json")),
+];
+
+/// The plural category of a whole number (Unicode's CLDR): `zero`, `one`, `two`, `few`, `many` or `other`.
+pub(crate) fn category(lang: &str, n: u32) -> &'static str {
+    match (base(lang), n) {
+        ("ja" | "zh", _) => "other",
+        ("ar", 0) => "zero",
+        ("fr", 0) | (_, 1) => "one",
+        ("ar", 2) => "two",
+        ("ar", n) if (3..=10).contains(&(n % 100)) => "few",
+        ("ar", n) if (11..=99).contains(&(n % 100)) => "many",
+        ("fr" | "es", n) if n != 0 && n % 1_000_000 == 0 => "many",
+        _ => "other",
+    }
 }
 
 /// The set-up as the browser will read it.

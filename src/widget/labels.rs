@@ -1,5 +1,5 @@
-//! The words of one widget: a table of templates with named places (`{name}`), in English unless others were given.
-//! Must never know when something is said (that is `text`) nor where the words of a language come from.
+//! The words of one widget: a table of templates with named places (`{name}`), in English unless another language is
+//! at hand. Must never know when something is said (that is `text`) nor where the words of a language come from.
 //!
 //! A template whose wording depends on the number `{n}` has several forms, set apart by `|`. Each but the last begins
 //! with the plural category (`zero:`, `one:`, `two:`, `few:` or `many:`) that it is for; the last is for all others.
@@ -10,40 +10,84 @@ use leptos::prelude::*;
 
 use crate::wire::Options;
 
+use super::runtime::{self, Intl};
+
 /// A text that a view shows and keeps up to date. All such texts share one type: the bundle carries the machinery for
 /// each type once.
 pub(crate) type Said = Box<dyn Fn() -> String + Send + Sync>;
 
+/// A language's own texts: keys and templates.
+pub(crate) type Texts = Vec<(String, String)>;
+
 /// The words of one widget. Clones are the same words.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Labels(Arc<Set>);
 
-#[derive(Debug)]
 struct Set {
+    /// The language of the words: a language tag (BCP 47).
+    lang: String,
     /// The templates, in the order of [`Word`].
     words: Vec<Cow<'static, str>>,
+    /// How numbers are written there; `None` until the page has settled, and on the server: what one side renders the
+    /// other must find.
+    intl: Option<Intl>,
 }
 
 impl Labels {
-    /// The words that these options ask for.
+    /// The words that these options ask for, as far as they are at hand: on the server all languages are, in the
+    /// browser those that the server wrote into the page.
     pub(crate) fn new(options: &Options) -> Self {
+        let texts = if base(&options.lang) == "en" { None } else { runtime::texts(base(&options.lang)) };
+        Self::with(&options.lang, texts, options, false)
+    }
+
+    /// Words of this language: these texts and those of the options in place of English ones.
+    pub(crate) fn with(lang: &str, texts: Option<Texts>, options: &Options, settled: bool) -> Self {
         let (keys, mut words): (Vec<&str>, Vec<Cow<'static, str>>) = ENGLISH
             .lines()
             .filter_map(|line| line.split_once('='))
-            .map(|(key, text)| (key, text.into()))
+            .map(|(key, text)| (key, Cow::Borrowed(text)))
             .unzip();
-        for (key, text) in &options.labels {
+        let spoken = texts.is_some() || base(lang) == "en" || !options.labels.is_empty();
+        for (key, text) in texts.iter().flatten().chain(&options.labels) {
             if let Some(place) = keys.iter().position(|known| known == key) {
-                words[place] = text.clone().into();
+                words[place] = Cow::Owned(text.clone());
             }
         }
-        Self(Arc::new(Set { words }))
+        let lang = if spoken && !lang.is_empty() { lang } else { "en" };
+        let intl = if settled { Intl::new(lang) } else { None };
+        Self(Arc::new(Set { lang: lang.to_owned(), words, intl }))
     }
 
-    /// The words of the island that this is a part of, or else of these options: a widget and the list of stored
-    /// files beside it say the same.
-    pub(crate) fn here(options: &Options) -> ArcRwSignal<Self> {
-        use_context().unwrap_or_else(|| ArcRwSignal::new(Self::new(options)))
+    /// The words of these options for one widget; and what the server writes into the page, so that the browser finds
+    /// the same words at once.
+    pub(crate) fn shared(options: &Options) -> (ArcRwSignal<Self>, Option<String>) {
+        let labels = Self::new(options);
+        let written = runtime::write_texts(base(labels.lang()));
+        (ArcRwSignal::new(labels), written)
+    }
+
+    /// The same words, with numbers and dates as the browser writes them; in this variant of their language if it is
+    /// one.
+    pub(crate) fn settle(&self, lang: &str) -> Self {
+        let Set { lang: own, words, intl: _ } = &*self.0;
+        let lang = if lang.is_empty() || base(lang) != base(own) { own } else { lang };
+        Self(Arc::new(Set { lang: lang.to_owned(), words: words.clone(), intl: Intl::new(lang) }))
+    }
+
+    /// Whether numbers are written by the browser already.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.0.intl.is_some()
+    }
+
+    /// The language of the words, for the attribute `lang`.
+    pub(crate) fn lang(&self) -> &str {
+        &self.0.lang
+    }
+
+    /// The direction of the words, for the attribute `dir`.
+    pub(crate) fn dir(&self) -> &'static str {
+        if is_rtl(&self.0.lang) { "rtl" } else { "ltr" }
     }
 
     /// A text without places.
@@ -53,18 +97,69 @@ impl Labels {
 
     /// A text with these values in its places.
     pub(crate) fn fill(&self, word: Word, values: &[(&str, &str)]) -> String {
-        fill(self.template(word), values)
+        self.fill_in(self.template(word), values)
     }
 
     /// A text that depends on a number, which stands in its place `{n}`, with these values in its other places.
     pub(crate) fn count(&self, word: Word, n: u32, values: &[(&str, &str)]) -> String {
-        let number = n.to_string();
+        let number = self.number(u64::from(n));
         let values: Vec<_> = values.iter().copied().chain([("n", number.as_str())]).collect();
-        fill(form(self.template(word), if n == 1 { "one" } else { "other" }), &values)
+        let category = match &self.0.intl {
+            Some(intl) => intl.category(n),
+            None => runtime::category(&self.0.lang, n).to_owned(),
+        };
+        self.fill_in(form(self.template(word), &category), &values)
+    }
+
+    /// A whole number.
+    pub(crate) fn number(&self, n: u64) -> String {
+        self.0.intl.as_ref().and_then(|intl| intl.number(n)).unwrap_or_else(|| n.to_string())
+    }
+
+    /// A number with one decimal, told in tenths.
+    pub(crate) fn tenths(&self, n: u64) -> String {
+        self.0.intl.as_ref().and_then(|intl| intl.tenths(n)).unwrap_or_else(|| {
+            [(n / 10).to_string(), self.text(Word::Decimal), (n % 10).to_string()].concat()
+        })
+    }
+
+    /// A percentage.
+    pub(crate) fn percent(&self, n: u8) -> String {
+        let own = self.0.intl.as_ref().and_then(|intl| intl.percent(n));
+        own.unwrap_or_else(|| self.fill(Word::Percent, &[("n", &n.to_string())]))
+    }
+
+    /// A moment on the reader's own clock, where the browser has words for it.
+    pub(crate) fn moment(&self, ms: u64) -> Option<String> {
+        self.0.intl.as_ref()?.moment(ms)
     }
 
     fn template(&self, word: Word) -> &str {
         self.0.words.get(word as usize).map_or("", |text| text)
+    }
+
+    /// Values that may run the other way than the text around them are set apart from it (Unicode's isolates): "600
+    /// MB" never becomes "MB 600", and a name changes no order but its own.
+    fn fill_in(&self, template: &str, values: &[(&str, &str)]) -> String {
+        let turned = is_rtl(&self.0.lang);
+        let (mut text, mut rest) = (String::new(), template);
+        while let Some((before, (name, behind))) =
+            rest.split_once('{').and_then(|(before, after)| Some((before, after.split_once('}')?)))
+        {
+            text.push_str(before);
+            if let Some((_, value)) = values.iter().find(|(known, _)| *known == name) {
+                if turned || value.chars().any(runs_leftwards) {
+                    text.push('\u{2068}');
+                    text.push_str(value);
+                    text.push('\u{2069}');
+                } else {
+                    text.push_str(value);
+                }
+            }
+            rest = behind;
+        }
+        text.push_str(rest);
+        text
     }
 }
 
@@ -72,6 +167,29 @@ impl Labels {
 pub(crate) fn says(labels: &ArcRwSignal<Labels>, word: Word) -> Said {
     let labels = labels.clone();
     Box::new(move || labels.with(|labels| labels.text(word)))
+}
+
+/// The languages that there are texts of besides English.
+pub(crate) const LANGUAGES: [&str; 6] = ["ar", "de", "es", "fr", "ja", "zh"];
+
+/// The language itself, without script and region; English where none is named.
+pub(crate) fn base(lang: &str) -> &str {
+    match lang.split('-').next() {
+        Some("") | None => "en",
+        Some(base) => base,
+    }
+}
+
+/// Whether it is written from right to left.
+pub(crate) fn is_rtl(lang: &str) -> bool {
+    matches!(base(lang), "ar" | "ckb" | "dv" | "fa" | "he" | "ps" | "sd" | "ug" | "ur" | "yi")
+}
+
+/// Letters of the scripts that are written from right to left, and the signs that change the direction of others.
+fn runs_leftwards(letter: char) -> bool {
+    matches!(letter,
+        '\u{590}'..='\u{8ff}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}' | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
 }
 
 /// The form of a template for a plural category: its own, or else the last.
@@ -84,21 +202,6 @@ fn form<'a>(template: &'a str, category: &str) -> &'a str {
         }
     }
     last
-}
-
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    let (mut text, mut rest) = (String::new(), template);
-    while let Some((before, (name, behind))) =
-        rest.split_once('{').and_then(|(before, after)| Some((before, after.split_once('}')?)))
-    {
-        text.push_str(before);
-        if let Some((_, value)) = values.iter().find(|(known, _)| *known == name) {
-            text.push_str(value);
-        }
-        rest = behind;
-    }
-    text.push_str(rest);
-    text
 }
 
 macro_rules! words {
@@ -174,7 +277,7 @@ words! {
     ReceivedOf = "received-of", "{received} of {size} received";
     Processing = "processing", "Received in full. The server is storing it";
     AgainIn = "again-in", "Trying again in {time}";
-    Offline = "offline", "Waiting for the network. It goes on when it is back";
+    Offline = "offline", "Offline. Goes on when the network is back";
     Paused = "paused", "Paused";
     MissingPick = "missing-pick", "Found again, not finished. Choose the same file again to go on";
     MissingLeave = "missing-leave", "Found again, not finished. Resume to go on; the browser may ask whether the file may be read";
@@ -189,8 +292,8 @@ words! {
     HintReplaced = "hint-replaced", "The connection stalled; trying again from what the server has.";
     HintKept = "hint-kept", "The connection was lost; going on from what the server has kept.";
     HintAnew = "hint-anew", "The connection was lost, and the upload began again.";
-    HintBuffered = "hint-buffered", "Something on the way is holding the data back; the server has not received it yet.";
-    HintStalled = "hint-stalled", "No data has arrived for ten seconds. Still trying.";
+    HintBuffered = "hint-buffered", "Sent {sent}; the server has {received} of {size}. Something on the way is holding the rest back.";
+    HintStalled = "hint-stalled", "No data has arrived for {time}. Still trying.";
 
     ErrorNetwork = "error-network", "The connection failed; no answer came from the server.";
     ErrorBadAnswer = "error-bad-answer", "The answer was not one of an upload server. Whether it is stored is unknown.";
@@ -201,12 +304,14 @@ words! {
     ErrorEntry = "error-entry", "This cannot be read: perhaps you may not, or it is gone.";
     ErrorDuplicate = "error-duplicate", "The same file is in the list already.";
     ErrorType = "error-type", "This kind of file is not accepted.";
-    ErrorTooLarge = "error-too-large", "The file is larger than the server allows.";
+    ErrorTypes = "error-types", "This kind of file is not accepted. Accepted: {types}.";
+    ErrorTooLarge = "error-too-large", "The file is larger than allowed.";
+    ErrorLimit = "error-limit", "The file is larger than {size}, the most that is allowed.";
     ErrorTooMany = "error-too-many", "These are more files than allowed.";
     ErrorQuota = "error-quota", "Your space on the server is used up.";
     ErrorSpace = "error-space", "The server has no space left.";
     ErrorBusy = "error-busy", "The server is busy with other uploads.";
-    ErrorSession = "error-session", "Please sign in first; the session may have ended.";
+    ErrorSession = "error-session", "Not signed in, or the session has ended. Please sign in and try again.";
     ErrorForbidden = "error-forbidden", "The server does not allow this.";
     ErrorGone = "error-gone", "The server does not have the upload any more.";
     ErrorNotFound = "error-not-found", "There is no upload at this address.";
@@ -214,6 +319,8 @@ words! {
     ErrorDown = "error-down", "The server is not available at the moment.";
     ErrorDeclined = "error-declined", "This page does not send this file.";
     ErrorOther = "error-other", "The server could not store the file.";
+    /// Our own sentence, where the server's is in another language.
+    ErrorBecause = "error-because", "{sentence} ({reason})";
 
     Source = "source", "Sent by your browser: {sent}. Received by the server: {received}.";
     CountedByNobody = "counted-by-nobody", "Nobody has counted anything yet.";
@@ -263,6 +370,8 @@ words! {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
 
     fn with(key: &str, text: &str) -> Labels {
@@ -285,6 +394,156 @@ mod tests {
         let labels = with("spoken", "{status} ({percent}) {unknown}{");
         let said = labels.fill(Word::Spoken, &[("percent", "5%"), ("status", "{percent}")]);
         assert_eq!(said, "{percent} (5%) {", "what was filled in is not looked at again");
+    }
+
+    #[test]
+    fn what_runs_the_other_way_is_set_apart() {
+        let arabic = Labels::new(&Options { lang: "ar-EG".to_owned(), ..Options::default() });
+        assert_eq!((arabic.lang(), arabic.dir()), ("ar-EG", "rtl"));
+        let said = arabic.fill(Word::MaxSize, &[("size", "600 MB")]);
+        assert!(said.contains("\u{2068}600 MB\u{2069}"), "{said}");
+        let english = Labels::new(&Options::default());
+        assert_eq!((english.lang(), english.dir()), ("en", "ltr"));
+        let named = |name| english.fill(Word::ActionFor, &[("action", "Cancel"), ("name", name)]);
+        assert_eq!(named("a.txt"), "Cancel a.txt");
+        assert_eq!(named("\u{202e}txt.a"), "Cancel \u{2068}\u{202e}txt.a\u{2069}");
+    }
+
+    fn english() -> BTreeMap<&'static str, &'static str> {
+        ENGLISH.lines().map(|line| line.split_once('=').expect("a key")).collect()
+    }
+
+    /// The forms of a template by their categories; the last is `other`.
+    fn forms(template: &str) -> BTreeMap<&str, &str> {
+        let mut forms: Vec<_> = template.split('|').collect();
+        let last = forms.pop().expect("a form");
+        let categories = forms.into_iter().map(|form| form.split_once(':').expect("a category"));
+        categories.chain([("other", last)]).collect()
+    }
+
+    fn places(form: &str) -> BTreeSet<&str> {
+        form.split('{').skip(1).map(|after| after.split_once('}').expect("the end of a place").0).collect()
+    }
+
+    #[test]
+    fn the_english_table_is_published() {
+        let json = include_str!("../../public/labels/en.json");
+        let published: BTreeMap<&str, String> = serde_json::from_str(json).expect("JSON");
+        let keys: Vec<_> = json.lines().filter_map(|line| line.split('"').nth(1)).collect();
+        let own: Vec<_> = ENGLISH.lines().filter_map(|line| line.split('=').next()).collect();
+        assert_eq!(keys, own, "in the order of the table");
+        for (key, text) in english() {
+            assert_eq!(published[key], text, "{key}");
+        }
+    }
+
+    #[test]
+    fn every_language_says_everything() {
+        for lang in LANGUAGES {
+            let texts: BTreeMap<_, _> = runtime::texts(lang).expect(lang).into_iter().collect();
+            let keys: Vec<_> = texts.keys().map(String::as_str).collect();
+            assert_eq!(keys, english().into_keys().collect::<Vec<_>>(), "{lang}");
+            let needed: BTreeSet<_> =
+                (0..=110).chain([1_000_000]).map(|n| runtime::category(lang, n)).collect();
+            for (key, english) in english() {
+                let text = &texts[key];
+                let counts = forms(english).len() > 1;
+                let forms = if counts { forms(text) } else { [("other", text.as_str())].into() };
+                let categories: BTreeSet<_> = forms.keys().copied().collect();
+                assert_eq!(
+                    categories,
+                    if counts { needed.clone() } else { ["other"].into() },
+                    "{lang} {key}"
+                );
+                let wanted = places(english.rsplit('|').next().expect("a form"));
+                for (category, form) in forms {
+                    let mut found = places(form);
+                    // "Two files" may be one word.
+                    if ["zero", "one", "two"].contains(&category) && wanted.contains("n") {
+                        found.insert("n");
+                    }
+                    assert!(found.is_subset(&wanted), "{lang} {key}: {form}");
+                    // Of none there is nothing to tell.
+                    assert!(category == "zero" || found == wanted, "{lang} {key}: {form}");
+                    assert!(!form.trim().is_empty() && !form.contains("  "), "{lang} {key}: {form}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_in_english() {
+        // Signs and units that other languages write the same.
+        const SAME: &[&str] = &[
+            "spoken",
+            "error-because",
+            "file-failed",
+            "then",
+            "decimal",
+            "percent",
+            "units",
+            "size",
+            "speed",
+        ];
+        let words = |text: &str| -> BTreeSet<String> {
+            let outside = text.split('{').map(|part| part.rsplit('}').next().unwrap_or(part));
+            let letters = |word: &str| word.len() > 3 && word.is_ascii();
+            let words = outside.flat_map(|part| part.split(|letter: char| !letter.is_alphanumeric()));
+            words.filter(|word| letters(word)).map(str::to_lowercase).collect()
+        };
+        for lang in LANGUAGES {
+            for (key, text) in runtime::texts(lang).expect(lang) {
+                let english = english()[key.as_str()];
+                let alike = matches!((lang, key.as_str()), ("de", "details" | "minutes-seconds"));
+                let measures = ["second", "minute", "hour", "day", "moment", "month"];
+                if SAME.contains(&key.as_str()) || alike || measures.iter().any(|m| key.starts_with(m)) {
+                    continue;
+                }
+                assert_ne!(text, english, "{lang} {key}");
+                let left: Vec<_> = words(&text).intersection(&words(english)).cloned().collect();
+                // German or French as well.
+                let shared = [
+                    "browser", "moment", "offline", "page", "rest", "server", "session", "upload", "uploads",
+                ];
+                let left: Vec<_> = left.into_iter().filter(|word| !shared.contains(&word.as_str())).collect();
+                assert!(left.is_empty(), "{lang} {key}: {left:?} in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn plurals_of_the_languages() {
+        for (lang, categories) in [
+            ("en", "other one other other other other other other"),
+            ("de-CH", "other one other other other other other other"),
+            ("fr", "one one other other other other other many"),
+            ("es", "other one other other other other other many"),
+            ("ar", "zero one two few many other few other"),
+            ("ja", "other other other other other other other other"),
+        ] {
+            let told = [0, 1, 2, 3, 11, 100, 103, 1_000_000].map(|n| runtime::category(lang, n));
+            assert_eq!(told.join(" "), categories, "{lang}");
+        }
+        let arabic = Labels::new(&Options { lang: "ar".to_owned(), ..Options::default() });
+        assert_eq!(arabic.count(Word::AllStored, 2, &[]), "حُفظ ملفان");
+        assert_eq!(arabic.count(Word::AllStored, 3, &[]), "حُفظت \u{2068}3\u{2069} ملفات");
+        let french = Labels::new(&Options { lang: "fr-CA".to_owned(), ..Options::default() });
+        assert_eq!(french.count(Word::AllStored, 0, &[]), "0 fichier enregistré");
+    }
+
+    #[test]
+    fn a_page_may_bring_a_language_of_its_own() {
+        let options = |lang: &str, labels: &[(&str, &str)]| Options {
+            lang: lang.to_owned(),
+            labels: labels.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect(),
+            ..Options::default()
+        };
+        let czech = Labels::new(&options("cs", &[("cancel", "Zrušit")]));
+        assert_eq!((czech.lang(), czech.text(Word::Cancel).as_str()), ("cs", "Zrušit"));
+        assert_eq!(Labels::new(&options("cs", &[])).lang(), "en", "what is said is English");
+        let german = Labels::new(&options("de", &[("cancel", "Weg damit")]));
+        assert_eq!(german.text(Word::Cancel), "Weg damit");
+        assert_eq!(german.text(Word::Remove), "Entfernen");
     }
 
     #[test]

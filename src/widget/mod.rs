@@ -33,7 +33,8 @@ use crate::wire::{Options, Receipt};
 use controller::Controller;
 use drop_zone::DropZone;
 use file_list::{FileList, TotalLine};
-use labels::Labels;
+use labels::{Labels, Said};
+use stored::Shelf;
 
 pub use handle::UploadHandle;
 pub use hooks::{Answer, Extra, FileInfo, Hooks, UploadEvent, Verdict};
@@ -65,15 +66,32 @@ pub fn UploadWidget(
     #[prop(optional, into)]
     on_handle: Option<Callback<UploadHandle>>,
 ) -> impl IntoView {
-    let controller = Controller::new(&options, Labels::here(&options), hooks, on_stored);
+    let (labels, written) = Labels::shared(&options);
+    view! { <Form options on_stored hooks on_handle labels written/> }
+}
+
+/// The widget in these words.
+#[component]
+fn Form(
+    options: Options,
+    on_stored: Option<Callback<Receipt>>,
+    hooks: Hooks,
+    on_handle: Option<Callback<UploadHandle>>,
+    labels: ArcRwSignal<Labels>,
+    /// Texts for the browser to find.
+    written: Option<String>,
+) -> impl IntoView {
+    let (lang, dir) = tongue(&labels);
+    let controller = Controller::new(&options, labels, hooks, on_stored);
     if let Some(on_handle) = on_handle {
         on_handle.run(UploadHandle(controller.reach()));
     }
     let form = NodeRef::<leptos::html::Form>::new();
     let alive = RwSignal::new(false);
-    let attached = controller.clone();
+    let (attached, own) = (controller.clone(), options.clone());
     controller.runtime().settled(move || {
         if let Some(form) = form.get_untracked() {
+            attached.settle(&form, &own);
             attached.runtime().attach(&form);
             alive.set(true);
         }
@@ -86,6 +104,9 @@ pub fn UploadWidget(
             node_ref=form
             class="pl-widget"
             data-plimsoll=""
+            data-pl-texts=written
+            lang=lang
+            dir=dir
             data-hydrated=move || truth(alive.get())
             method="post"
             enctype="multipart/form-data"
@@ -115,7 +136,7 @@ pub fn upload_widget(options: Options, on_stored: impl Fn(Receipt) + Send + Sync
 pub fn UploadIsland() -> impl IntoView {
     let (options, uploads) = runtime::setup().unwrap_or_default();
     let written = runtime::write_setup(&options, &uploads);
-    provide_context(Labels::here(&options));
+    let (labels, texts) = Labels::shared(&options);
     let uploads = RwSignal::new(uploads);
     let on_stored = Callback::new(move |receipt: Receipt| {
         uploads.update(|list| {
@@ -124,9 +145,16 @@ pub fn UploadIsland() -> impl IntoView {
         });
     });
     view! {
-        <div class="pl-root" data-pl-setup=written>
-            <UploadWidget options on_stored/>
-            <StoredUploads uploads/>
+        <div class="pl-root" data-pl-setup=written data-pl-texts=texts>
+            <Form
+                options
+                on_stored=Some(on_stored)
+                hooks=Hooks::default()
+                on_handle=None
+                labels=labels.clone()
+                written=None
+            />
+            <Shelf uploads labels/>
         </div>
     }
 }
@@ -142,6 +170,15 @@ pub fn UploadPanel(
     provide_context(Setup { options, uploads });
     // Erased: the page around it need not carry the type of everything inside.
     view! { <UploadIsland/> }.into_any()
+}
+
+/// The attributes `lang` and `dir` of what is said in these words.
+fn tongue(labels: &ArcRwSignal<Labels>) -> (Said, Said) {
+    let (lang, dir) = (labels.clone(), labels.clone());
+    (
+        Box::new(move || lang.with(|labels| labels.lang().to_owned())),
+        Box::new(move || dir.with(|labels| labels.dir().to_owned())),
+    )
 }
 
 /// The value of a data attribute that is there or not.

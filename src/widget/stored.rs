@@ -9,7 +9,7 @@ use super::{
     labels::{Labels, Said, Word, says},
     press,
     runtime::Questions,
-    text,
+    text, tongue,
 };
 
 /// Files that are shown, newest first, as long as nobody asks for all; more only when the server has shown more.
@@ -22,20 +22,44 @@ const DELETE_ACTION: &str = "/api/delete_upload";
 pub fn StoredUploads(
     /// The stored files, newest first.
     uploads: RwSignal<Vec<Receipt>>,
+    /// Language of the texts; see [`Options::lang`], but the page around is not asked.
+    #[prop(optional, into)]
+    lang: String,
 ) -> impl IntoView {
-    let labels = Labels::here(&Options::default());
+    let (labels, written) = Labels::shared(&Options { lang, ..Options::default() });
+    view! { <div data-pl-texts=written><Shelf uploads labels/></div> }
+}
+
+/// The list in these words.
+#[component]
+pub(super) fn Shelf(uploads: RwSignal<Vec<Receipt>>, labels: ArcRwSignal<Labels>) -> impl IntoView {
+    let (lang, dir) = tongue(&labels);
     let questions = StoredValue::new(Questions::new());
     let refused = RwSignal::new(None::<UploadId>);
     // Hydration must find what the server wrote, which is in UTC; the reader's own time comes right after.
     let offset_min = RwSignal::new(None::<i32>);
-    questions.with_value(|questions| questions.settled(move |offset| offset_min.set(Some(offset))));
+    let own = labels.clone();
+    questions.with_value(|questions| {
+        questions.settled(move |offset| {
+            if !own.with_untracked(Labels::is_settled) {
+                own.update(|labels| *labels = labels.settle(""));
+            }
+            offset_min.set(Some(offset));
+        });
+    });
 
     let shown = RwSignal::new(uploads.with_untracked(Vec::len).max(SHOWN));
     let show_all = says(&labels, Word::ShowAll);
     let hides = move || uploads.with(Vec::len) > shown.get();
 
     view! {
-        <section class="pl-uploads" data-pl-uploads="" aria-labelledby="pl-uploads-title">
+        <section
+            class="pl-uploads"
+            data-pl-uploads=""
+            lang=lang
+            dir=dir
+            aria-labelledby="pl-uploads-title"
+        >
             <h2 class="pl-uploads-title" id="pl-uploads-title" tabindex="-1">{says(&labels, Word::YourFiles)}</h2>
             <p class="pl-none" hidden=move || uploads.with(|list| !list.is_empty())>{says(&labels, Word::NoFiles)}</p>
             <ul class="pl-shelf" hidden=move || uploads.with(Vec::is_empty)>

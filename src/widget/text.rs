@@ -4,13 +4,14 @@
 
 use crate::{
     engine::{
+        STALL_MS,
         event::Need,
         view::{Hint, RowState, RowView, TotalView, Witness},
     },
     wire::{ErrorBody, ErrorCode, Limits},
 };
 
-use super::labels::{Labels, Word};
+use super::labels::{Labels, Word, base};
 
 /// An action and the file it is for, as the name of a button.
 pub(crate) fn of(labels: &Labels, action: Word, file: &str) -> String {
@@ -64,10 +65,14 @@ fn sending(labels: &Labels, row: &RowView) -> String {
         Witness::Browser => Word::SentOf,
         Witness::Server => Word::ReceivedOf,
     };
-    let (sent, received, size) = (size(labels, row.sent), size(labels, row.received), size(labels, row.size));
-    let mut text = labels.fill(word, &[("sent", &sent), ("received", &received), ("size", &size)]);
+    let mut text = sizes(labels, word, row);
     push_pace(labels, &mut text, row.speed, row.seconds_left);
     text
+}
+
+fn sizes(labels: &Labels, word: Word, row: &RowView) -> String {
+    let (sent, received, size) = (size(labels, row.sent), size(labels, row.received), size(labels, row.size));
+    labels.fill(word, &[("sent", &sent), ("received", &received), ("size", &size)])
 }
 
 /// What goes on with a file that is held or missing.
@@ -98,8 +103,11 @@ pub(crate) fn hint(labels: &Labels, row: &RowView) -> String {
         Some(Hint::Replaced) => Word::HintReplaced,
         Some(Hint::Restarting { percent: 1.. }) => Word::HintKept,
         Some(Hint::Restarting { percent: 0 }) => Word::HintAnew,
-        Some(Hint::Buffered) => Word::HintBuffered,
-        Some(Hint::Stalled) => Word::HintStalled,
+        Some(Hint::Buffered) => return sizes(labels, Word::HintBuffered, row),
+        Some(Hint::Stalled) => {
+            let time = duration(labels, STALL_MS / 1000);
+            return labels.fill(Word::HintStalled, &[("time", &time)]);
+        }
         None => return String::new(),
     };
     labels.text(word)
@@ -115,22 +123,38 @@ pub(crate) fn reason(labels: &Labels, row: &RowView) -> String {
     row.error.as_ref().map(|reason| error(labels, reason)).unwrap_or_default()
 }
 
-/// The sentence of an error: the server's own, or ours where nobody said one.
+/// The sentence of an error: the server's own, or ours where nobody said one. The server speaks English; in another
+/// language ours comes first.
 pub(crate) fn error(labels: &Labels, error: &ErrorBody) -> String {
-    if !error.message.is_empty() {
+    if error.message.is_empty() {
+        return own(labels, error);
+    }
+    // A page declines in its own words.
+    if base(labels.lang()) == "en" || error.code == ErrorCode::Declined {
         return error.message.clone();
     }
+    labels.fill(Word::ErrorBecause, &[("sentence", &own(labels, error)), ("reason", &error.message)])
+}
+
+fn own(labels: &Labels, error: &ErrorBody) -> String {
+    let detail = error.detail.as_deref().unwrap_or_default();
     labels.text(match error.code {
         ErrorCode::Network => Word::ErrorNetwork,
         ErrorCode::BadAnswer => Word::ErrorBadAnswer,
-        ErrorCode::FileChanged if error.detail.as_deref() == Some("unreadable") => Word::ErrorUnreadable,
+        ErrorCode::FileChanged if detail == "unreadable" => Word::ErrorUnreadable,
         ErrorCode::FileChanged => Word::ErrorChanged,
-        ErrorCode::TypeNotAccepted if error.detail.as_deref() == Some("folder") => Word::ErrorFolder,
+        ErrorCode::TypeNotAccepted if detail == "folder" => Word::ErrorFolder,
+        ErrorCode::TypeNotAccepted if !detail.is_empty() => {
+            return labels.fill(Word::ErrorTypes, &[("types", detail)]);
+        }
         ErrorCode::TypeNotAccepted | ErrorCode::UnsupportedMediaType => Word::ErrorType,
         ErrorCode::Duplicate => Word::ErrorDuplicate,
-        ErrorCode::NoFile if error.detail.as_deref() == Some("empty-folder") => Word::ErrorEmptyFolder,
-        ErrorCode::NoFile if error.detail.as_deref() == Some("unreadable") => Word::ErrorEntry,
-        ErrorCode::TooLarge => Word::ErrorTooLarge,
+        ErrorCode::NoFile if detail == "empty-folder" => Word::ErrorEmptyFolder,
+        ErrorCode::NoFile if detail == "unreadable" => Word::ErrorEntry,
+        ErrorCode::TooLarge => match detail.parse() {
+            Ok(limit) => return labels.fill(Word::ErrorLimit, &[("size", &size(labels, limit))]),
+            Err(_) => Word::ErrorTooLarge,
+        },
         ErrorCode::TooManyFiles => Word::ErrorTooMany,
         ErrorCode::QuotaExceeded => Word::ErrorQuota,
         ErrorCode::OutOfSpace => Word::ErrorSpace,
@@ -148,8 +172,7 @@ pub(crate) fn error(labels: &Labels, error: &ErrorBody) -> String {
 
 /// Where the numbers of a row come from.
 pub(crate) fn source(labels: &Labels, row: &RowView) -> String {
-    let (sent, received) = (size(labels, row.sent), size(labels, row.received));
-    let mut text = labels.fill(Word::Source, &[("sent", &sent), ("received", &received)]);
+    let mut text = sizes(labels, Word::Source, row);
     let mut add = |sentence: &str| {
         text.push(' ');
         text.push_str(sentence);
@@ -175,7 +198,7 @@ pub(crate) fn total(labels: &Labels, total: &TotalView) -> String {
         return ended(labels, total.done, total.failed);
     }
     let (done, received, size) =
-        (total.done.to_string(), size(labels, total.received), size(labels, total.size));
+        (labels.number(u64::from(total.done)), size(labels, total.received), size(labels, total.size));
     let values = [("done", done.as_str()), ("received", &received), ("size", &size)];
     let mut text = labels.count(Word::Total, total.files, &values);
     if total.active > 0 {
@@ -210,7 +233,7 @@ pub(crate) fn ended(labels: &Labels, done: u32, failed: u32) -> String {
         (0, 0) => String::new(),
         (_, 0) => labels.count(Word::AllStored, done, &[]),
         (0, _) => labels.count(Word::NoneStored, failed, &[]),
-        _ => labels.count(Word::SomeStored, done, &[("failed", &failed.to_string())]),
+        _ => labels.count(Word::SomeStored, done, &[("failed", &labels.number(u64::from(failed)))]),
     }
 }
 
@@ -221,7 +244,7 @@ pub(crate) fn then(labels: &Labels, first: &str, second: &str) -> String {
 
 /// A percentage.
 pub(crate) fn percent(labels: &Labels, percent: u8) -> String {
-    labels.fill(Word::Percent, &[("n", &percent.to_string())])
+    labels.percent(percent)
 }
 
 /// A size in bytes, in the largest unit that leaves a whole number, with one decimal below 100 where there is one.
@@ -235,11 +258,11 @@ pub(crate) fn size(labels: &Labels, bytes: u64) -> String {
     // Rounded to the nearest tenth; units are at least 1000, so this cannot overflow.
     let tenths = if unit == 1 { 0 } else { whole * 10 + (bytes % unit + unit / 20) / (unit / 10) };
     let number = if bytes.is_multiple_of(unit) {
-        whole.to_string()
+        labels.number(whole)
     } else if tenths < 1000 {
-        [(tenths / 10).to_string(), labels.text(Word::Decimal), (tenths % 10).to_string()].concat()
+        labels.tenths(tenths)
     } else {
-        (whole + u64::from(bytes % unit >= unit / 2)).to_string()
+        labels.number(whole + u64::from(bytes % unit >= unit / 2))
     };
     let units = labels.text(Word::Units);
     let name = units.split(' ').nth(steps).unwrap_or_default();
@@ -256,12 +279,17 @@ pub(crate) fn duration(labels: &Labels, seconds: u64) -> String {
         () if days < 1 => (Word::HoursMinutes, 0, hours, minutes % 60, 0),
         () => (Word::DaysHours, days, hours % 24, 0, 0),
     };
-    let [d, h, min, s] = [d, h, min, s].map(|number: u64| number.to_string());
+    let [d, h, min, s] = [d, h, min, s].map(|number| labels.number(number));
     labels.fill(word, &[("d", &d), ("h", &h), ("min", &min), ("s", &s)])
 }
 
 /// A moment, `stored_ms` milliseconds since 1970 UTC, on a clock that is so many minutes ahead of UTC, or in UTC.
 pub(crate) fn moment(labels: &Labels, stored_ms: u64, offset_min: Option<i32>) -> String {
+    if offset_min.is_some()
+        && let Some(text) = labels.moment(stored_ms)
+    {
+        return text;
+    }
     let minutes = stored_ms / 60_000;
     let there = minutes.saturating_add_signed(i64::from(offset_min.unwrap_or(0)));
     let (year, month, day) = civil(there / 1440);

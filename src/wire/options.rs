@@ -129,7 +129,13 @@ pub struct Options {
     pub dialect: Dialect,
     /// What the server allows.
     pub limits: Limits,
-    /// Texts in place of the widget's own, each with its key.
+    /// Language of the widget: a language tag (BCP 47). Empty: the nearest `lang` attribute around it, which the
+    /// server cannot know; set it where pages are rendered there. A language without texts is English.
+    pub lang: String,
+    /// Folder of the texts of other languages than English, `de.json` and so on, which the browser fetches when the
+    /// server has not written them into the page.
+    pub languages: String,
+    /// Texts in place of the widget's own, each with its key, as in `public/labels/en.json`.
     pub labels: Vec<(String, String)>,
 }
 
@@ -173,6 +179,8 @@ impl Default for Options {
             credentials: false,
             dialect: Dialect::default(),
             limits: Limits::default(),
+            lang: String::new(),
+            languages: "/labels".to_owned(),
             labels: Vec::new(),
         }
     }
