@@ -228,7 +228,7 @@ async fn file(mut files: ServeDir, request: Request) -> Response {
 /// What the files of the site are told to go with.
 ///
 /// Those under `/pkg` carry a hash of their content in their names, and nothing else does: they are kept for good, all
-/// others are asked for again. They and the loader may be used by pages of any origin: they are the same for everyone,
+/// others are asked for again. They, the loader and the texts may be used by pages of any origin: they are the same for everyone,
 /// and what they do there is for the routes to allow (`--allow-origin`). Example pages live under the strictest policy
 /// that `<plimsoll-upload>` works under.
 async fn label_files(uri: Uri, mut response: Response) -> Response {
@@ -240,7 +240,7 @@ async fn label_files(uri: Uri, mut response: Response) -> Response {
     };
     let forever = in_bundle && is_there;
     label(header::CACHE_CONTROL, if forever { "public, max-age=31536000, immutable" } else { "no-cache" });
-    if in_bundle || path == "/upload-widget.js" {
+    if in_bundle || path == "/upload-widget.js" || path.starts_with("/labels/") {
         label(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
         label(HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
     }

@@ -141,9 +141,16 @@ impl Runtime {
         self.0.add(Dropped { files, ..Dropped::default() }, chosen_for);
     }
 
-    /// The language of the page around this form, as the nearest `lang` attribute says.
+    /// The language of the page around this form, as the nearest `lang` attribute says; a shadow root is no wall.
     pub(crate) fn language(&self, form: &HtmlFormElement) -> Option<String> {
-        form.parent_element()?.closest("[lang]").ok()??.get_attribute("lang")
+        let mut inside = form.parent_element()?;
+        loop {
+            if let Ok(Some(spoken)) = inside.closest("[lang]") {
+                return spoken.get_attribute("lang");
+            }
+            let host = js_sys::Reflect::get(&inside.get_root_node(), &"host".into()).ok()?;
+            inside = host.dyn_into().ok()?;
+        }
     }
 
     /// Fetches the texts of a language; nothing follows when there are none.

@@ -47,6 +47,7 @@ pub fn options<'a>(
         progress: String::new(),
         ..Options::default()
     };
+    options.languages = [home.trim_end_matches('/'), &options.languages].concat();
     let (mut home, mut protocol, mut progress) = (home, None, None);
     let mut server = String::new();
     let mut wrong = Vec::new();
@@ -179,6 +180,7 @@ mod tests {
                 action: "https://files.example/up/upload".to_owned(),
                 resumable: "https://files.example/up/files".to_owned(),
                 progress: "https://files.example/up/api/upload_progress".to_owned(),
+                languages: "https://files.example/up/labels".to_owned(),
                 ..Options::default()
             }
         );

@@ -1,0 +1,172 @@
+// The widget in other languages: what the server rendered stays when the page comes alive, what is said is of one
+// language only, numbers are written as they are there, and an element fetches the words of its page.
+
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Page } from '@playwright/test';
+import { MIB } from '../fixtures/files';
+import { Pages } from '../fixtures/pages';
+import { Widget } from '../fixtures/page';
+import { expect, test } from '../fixtures/test';
+
+const LANGUAGES = ['ar', 'de', 'es', 'fr', 'ja', 'zh'];
+const CATEGORIES = ['zero', 'one', 'two', 'few', 'many'];
+
+/** The texts of a language, as they are published. */
+function texts(lang: string): Record<string, string> {
+  return JSON.parse(readFileSync(path.join(import.meta.dirname, `../../public/labels/${lang}.json`), 'utf8')) as Record<string, string>;
+}
+
+/** The forms of a text by their plural categories. */
+function forms(text: string): Record<string, string> {
+  const parts = text.split('|');
+  const other = parts.pop()!;
+  return { ...Object.fromEntries(parts.map((part) => [part.split(':')[0], part.slice(part.indexOf(':') + 1)])), other };
+}
+
+/** What a text says with these values, without the signs that set them apart. */
+function fill(text: string, values: Record<string, string> = {}): string {
+  return text.replace(/\{(\w+)\}/g, (_, name: string) => values[name] ?? '');
+}
+
+const plain = (text: string) => text.replace(/[\u2066-\u2069\u200e\u200f]/g, '');
+
+/** All texts of the page but those of moments, which become the reader's own; and its accessible names. */
+function said(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    const words: string[] = [];
+    const walk = document.createTreeWalker(document.querySelector('main')!, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
+    for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+      if (node instanceof Element) words.push(node.getAttribute('aria-label') ?? '', node.getAttribute('title') ?? '');
+      else if (!node.parentElement?.closest('time')) words.push(node.textContent ?? '');
+    }
+    return words.filter((text) => text.trim());
+  });
+}
+
+for (const lang of LANGUAGES) {
+  test(`${lang}: what the server wrote stays as the page comes alive, and an upload is told in it`, async ({ page, net, files, silence }) => {
+    silence.listen(page);
+    const words = texts(lang);
+    const own = new Widget(page, net.url, `?protocol=form&lang=${lang}`);
+    const first = await files.sample(`first ${lang}.bin`, 1_234_567);
+    await own.open();
+    await own.pick(first);
+    await own.waitState(first.name, 'done');
+
+    // Again, with a stored file in the list and the scripts held back.
+    const open = net.gate(/\.wasm/);
+    await own.goto();
+    await expect(page.locator('[data-pl-upload]')).not.toHaveCount(0);
+    expect(await page.evaluate(() => [document.documentElement.lang, document.documentElement.dir])).toEqual([lang, lang === 'ar' ? 'rtl' : 'ltr']);
+    for (const place of ['form[data-plimsoll]', '[data-pl-uploads]']) {
+      await expect(page.locator(place)).toHaveAttribute('lang', lang);
+      await expect(page.locator(place)).toHaveAttribute('dir', lang === 'ar' ? 'rtl' : 'ltr');
+    }
+    const rendered = await said(page);
+    expect(rendered).toContain(words['drop-here']);
+    open();
+    await own.hydrated();
+    await expect(page.locator('time').first()).not.toContainText('UTC');
+    expect(await said(page)).toEqual(rendered);
+    const [limits] = await page.locator('.pl-limits').allTextContents();
+    expect(limits).toContain(words.paste);
+    await expect(page.locator('.pl-facts').first()).toContainText(lang === 'ar' ? '1.2' : fill(words.size!, { n: `1${words.decimal}2`, unit: words.units!.split(' ')[2]! }));
+
+    // An upload, in the words of this language from start to end.
+    await own.listen();
+    net.behave({ kind: 'hold', frames: 'processing' });
+    const second = await files.sample(`second ${lang}.bin`, MIB);
+    await own.pick(second);
+    await own.waitState(second.name, 'processing');
+    const row = own.row(second.name);
+    await expect(row.locator('[data-pl-status]')).toHaveText(words.processing!);
+    await expect(row.locator('[role=progressbar]')).toHaveAttribute('aria-valuetext', words.processing!);
+    await expect(row.locator('[data-pl-action=cancel]')).toHaveText(words.cancel!);
+    net.release();
+    await own.waitState(second.name, 'done');
+    await expect(row.locator('[data-pl-status]')).toHaveText(words.stored!);
+    await expect.poll(async () => plain((await own.announced()).at(-1) ?? '')).toBe(fill(forms(words['all-stored']!).one ?? words['all-stored']!, { n: '1' }));
+    expect(plain((await own.announced())[0]!)).toBe(fill(forms(words.added!).one ?? words.added!, { n: '1' }));
+    expect((await said(page)).join(' '), 'no English').not.toMatch(/\b(Stored|received|sent|of|Remove|Cancel|Sending)\b/);
+  });
+}
+
+test('every text has the plural forms that the browser will ask for', async ({ page }) => {
+  for (const lang of LANGUAGES) {
+    const needed = await page.evaluate((lang) => [...new Set([...Array(111).keys(), 1_000_000].map((n) => new Intl.PluralRules(lang).select(n)))], lang);
+    const words = texts(lang);
+    for (const [key, text] of Object.entries(texts('en'))) {
+      if (!text.startsWith('one:')) continue;
+      expect(Object.keys(forms(words[key]!)).sort(), `${lang} ${key}`).toEqual(needed.sort());
+      expect(needed.every((name) => name === 'other' || CATEGORIES.includes(name))).toBe(true);
+    }
+  }
+});
+
+test('numbers, shares and moments are written as in the variant that the page is in', async ({ page, net, files }) => {
+  const own = new Widget(page, net.url, '?protocol=form&lang=ar-EG');
+  await own.open();
+  net.behave({ kind: 'stall', after: 2 * MIB });
+  const sample = await files.sample('misr.bin', 12_300_000);
+  await own.pick(sample);
+  await expect.poll(async () => (await own.read(sample.name)).percent).toBeGreaterThan(5);
+  // Egypt writes its numbers with these digits; the units are words.
+  await expect(own.row(sample.name).locator('.pl-size')).toHaveText(/١٢[٫,]٣.*ميغابايت/u);
+  await expect(own.row(sample.name).locator('.pl-percent')).toHaveText(/[٠-٩]/u);
+  net.release();
+  await own.waitState(sample.name, 'done');
+  const shown = await page.locator('time').first().textContent();
+  const moment = await page.locator('time').first().getAttribute('datetime');
+  expect(shown).toBe(await page.evaluate((at) => new Intl.DateTimeFormat('ar-EG', { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at)), moment!));
+});
+
+test('in Arabic the bar grows from the right, and a size keeps its order', async ({ page, net, files }) => {
+  const own = new Widget(page, net.url, '?protocol=form&lang=ar');
+  await own.open();
+  net.behave({ kind: 'stall', after: 6 * MIB });
+  const sample = await files.sample('report (final) 2.pdf', 12 * MIB);
+  await own.pick(sample);
+  await expect.poll(async () => (await own.read(sample.name)).percent).toBeGreaterThan(40);
+  const row = own.row(sample.name);
+  const [bar, filled] = await Promise.all([row.locator('[role=progressbar]').boundingBox(), row.locator('.pl-bar-received').boundingBox()]);
+  expect(filled!.width).toBeLessThan(bar!.width * 0.6);
+  expect(Math.abs(filled!.x + filled!.width - (bar!.x + bar!.width)), 'from the right').toBeLessThan(2);
+  // The letters of the name stand in their own order: the first of them leftmost.
+  const order = await row.locator('.pl-name bdi').evaluate((element) => {
+    const text = element.firstChild!;
+    const at = (index: number) => {
+      const range = document.createRange();
+      range.setStart(text, index);
+      range.setEnd(text, index + 1);
+      return range.getBoundingClientRect().left;
+    };
+    return [0, 8, 16].map(at);
+  });
+  expect(order).toEqual([...order].sort((a, b) => a - b));
+  net.release();
+  await own.waitState(sample.name, 'done');
+});
+
+test('an element speaks the language of the page around it, fetched from where its script came from', async ({ page, server, silence, files }) => {
+  silence.listen(page);
+  const site = await Pages.start();
+  try {
+    site.page('/', server.url, '<div lang="fr-CH"><plimsoll-upload auto-start="false"></plimsoll-upload></div>');
+    await page.goto(`${site.url}/`);
+    const form = page.locator('plimsoll-upload form[data-plimsoll]');
+    await expect(form).toHaveAttribute('lang', 'fr-CH');
+    await expect(form.locator('.pl-headline')).toHaveText(texts('fr')['drop-here']!);
+    const sample = await files.sample('suisse.bin', 1_200_000);
+    await form.locator('[data-pl-input]').setInputFiles(sample.path);
+    await expect(form.locator('[data-pl-status]')).toHaveText(texts('fr').queued!);
+    // A language without words is English, and says so; nothing is fetched in vain.
+    site.page('/pt', server.url, '<div lang="pt"><plimsoll-upload></plimsoll-upload></div>');
+    await page.goto(`${site.url}/pt`);
+    await expect(form).toHaveAttribute('data-hydrated', 'true');
+    await expect(form).toHaveAttribute('lang', 'en');
+    await expect(form.locator('.pl-headline')).toHaveText(texts('en')['drop-here']!);
+  } finally {
+    await site.stop();
+  }
+});
