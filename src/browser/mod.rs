@@ -141,9 +141,9 @@ impl Runtime {
         self.0.add(Dropped { files, ..Dropped::default() }, chosen_for);
     }
 
-    /// The language of the page around this form, as the nearest `lang` attribute says; a shadow root is no wall.
-    pub(crate) fn language(&self, form: &HtmlFormElement) -> Option<String> {
-        let mut inside = form.parent_element()?;
+    /// The language of the page around the form, as the nearest `lang` attribute says; a shadow root is no wall.
+    pub(crate) fn language(&self) -> Option<String> {
+        let mut inside = self.0.form.borrow().as_ref()?.parent_element()?;
         loop {
             if let Ok(Some(spoken)) = inside.closest("[lang]") {
                 return spoken.get_attribute("lang");

@@ -193,12 +193,12 @@ impl Controller {
         self.0.said.clone()
     }
 
-    /// Has the words of this widget follow the page around this form, with numbers as the browser writes them; fetches
+    /// Has the words of this widget follow the page around its form, with numbers as the browser writes them; fetches
     /// the texts that are not at hand.
-    pub(crate) fn settle(&self, form: &web_sys::HtmlFormElement, options: &Options) {
+    pub(crate) fn settle(&self, options: &Options) {
         let (labels, runtime) = (&self.0.labels, &self.0.runtime);
         let asked = Some(options.lang.clone()).filter(|lang| !lang.is_empty());
-        let lang = asked.or_else(|| runtime.language(form)).unwrap_or_default();
+        let lang = asked.or_else(|| runtime.language()).unwrap_or_default();
         labels.update(|labels| *labels = labels.settle(&lang));
         let base = base(&lang);
         let at_hand = labels.with_untracked(|labels| labels::base(labels.lang()) == base);

@@ -55,7 +55,7 @@ impl Runtime {
     pub(crate) fn picked(&self) {}
 
     /// The page around is not known.
-    pub(crate) fn language(&self, _form: &web_sys::HtmlFormElement) -> Option<String> {
+    pub(crate) fn language(&self) -> Option<String> {
         None
     }
 

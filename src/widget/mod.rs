@@ -91,8 +91,8 @@ fn Form(
     let (attached, own) = (controller.clone(), options.clone());
     controller.runtime().settled(move || {
         if let Some(form) = form.get_untracked() {
-            attached.settle(&form, &own);
             attached.runtime().attach(&form);
+            attached.settle(&own);
             alive.set(true);
         }
     });
