@@ -188,6 +188,15 @@ impl Controller {
         self.0.total.clone()
     }
 
+    /// Sorts the rows by state, what needs the person first, or as they were added.
+    pub(crate) fn sort(&self, by_state: bool) {
+        let core = &mut *lock(&self.0.core);
+        core.window.sort(by_state);
+        core.window.settle(self.0.runtime.focused_row());
+        self.0.show(core, self.0.runtime.now_ms());
+        self.0.runtime.lay_out(core.window.edges(), 0);
+    }
+
     /// What is announced.
     pub(crate) fn said(&self) -> ArcRwSignal<String> {
         self.0.said.clone()

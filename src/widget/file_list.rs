@@ -17,6 +17,9 @@ use super::{
     text, truth,
 };
 
+/// Fewer rows are seen at one glance.
+const SORTABLE: u32 = 8;
+
 /// The rows that are drawn.
 #[component]
 pub(crate) fn FileList(
@@ -61,6 +64,15 @@ pub(crate) fn TotalLine(
         let (total, labels) = (total.clone(), labels.clone());
         move || labels.with(|labels| total.with(|total| level(labels, total)))
     };
+    let by_state = RwSignal::new(false);
+    let sort = {
+        let controller = controller.clone();
+        press(move || {
+            let sorted = !by_state.get_untracked();
+            by_state.set(sorted);
+            controller.sort(sorted);
+        })
+    };
     let all = |event: fn(Scope) -> Event| {
         let controller = controller.clone();
         press(move || controller.wish(event(Scope::All)))
@@ -77,6 +89,16 @@ pub(crate) fn TotalLine(
         >
             <p class="pl-sum"><bdi>{sum}</bdi></p>
             <div class="pl-actions">
+                <button
+                    type="button"
+                    class="pl-button"
+                    data-pl-action="sort"
+                    aria-pressed=move || if by_state.get() { "true" } else { "false" }
+                    hidden=flag(|total| total.listed < SORTABLE)
+                    on:click=sort
+                >
+                    {says(&labels, Word::SortByState)}
+                </button>
                 <button
                     type="button"
                     class="pl-button"

@@ -239,6 +239,8 @@ words! {
     ShowAll = "show-all", "Show all";
     /// Name of the bar over all files.
     AllFiles = "all-files", "All files";
+    /// The button that puts what needs the person first.
+    SortByState = "sort-by-state", "Sort by state";
     /// Tries again what failed.
     RetryAll = "retry-all", "Try all again";
     /// Holds everything that runs or waits.

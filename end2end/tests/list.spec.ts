@@ -1,0 +1,112 @@
+// The list as a person works with it: sorting, the same file twice, and leaving the page while something is sent.
+
+import type { Page } from '@playwright/test';
+import { MIB } from '../fixtures/files';
+import { expect, test } from '../fixtures/test';
+
+test('sorted by state: what failed comes first, what is stored last', async ({ widget, net, files, page, silence }) => {
+  silence.allowFailedRequests();
+  const samples = await files.many(9, 2000);
+  const bad = await files.sample('zz-bad.bin', 3000);
+  await widget.open();
+  await widget.pick(...samples);
+  await expect(widget.total).toHaveAttribute('data-done', '9');
+  net.behave({ kind: 'answer', status: 413, body: JSON.stringify({ code: 'too-large', message: 'No.', retryable: false }), times: 1 });
+  await widget.pick(bad);
+  await widget.waitState(bad.name, 'failed');
+  const names = () => page.locator('[data-pl-row]').evaluateAll((rows) => rows.map((row) => row.getAttribute('data-name')));
+  const added = [...samples.map(({ name }) => name), bad.name];
+  expect(await names()).toEqual(added);
+  const sort = widget.button('sort');
+  await expect(sort).toHaveAttribute('aria-pressed', 'false');
+  await sort.click();
+  await expect(sort).toHaveAttribute('aria-pressed', 'true');
+  await expect.poll(names).toEqual([bad.name, ...added.slice(0, -1)]);
+  const places = () => page.locator('[data-pl-row]').evaluateAll((rows) => rows.map((row) => Number(row.getAttribute('aria-posinset'))));
+  expect(await places()).toEqual(added.map((_, i) => i + 1));
+  await sort.click();
+  await expect.poll(names).toEqual(added);
+});
+
+test('the same file twice is said, and sent when it is wanted', async ({ widget, net, files }) => {
+  const sample = await files.sample('twice.bin', 12 * MIB);
+  await widget.open();
+  net.behave({ kind: 'stall', after: MIB });
+  await widget.pick(sample);
+  await widget.waitState(sample.name, 'sending');
+  await widget.pick(sample);
+  const second = widget.row(sample.name).nth(1);
+  await expect(second).toHaveAttribute('data-error', 'duplicate');
+  await expect(second.locator('[data-pl-reason]')).toHaveText(/already/);
+  const sent = net.uploads.length;
+  net.release();
+  await expect(widget.row(sample.name).first()).toHaveAttribute('data-state', 'done');
+  expect(net.uploads.length, 'the second was not sent').toBe(sent);
+  await second.locator('[data-pl-action="retry"]').click();
+  await expect(second).toHaveAttribute('data-state', 'done');
+  await expect(widget.uploads).toHaveCount(2);
+});
+
+test('leaving the page is asked while something is sent, and only then', async ({ widget, net, files, page }) => {
+  const sample = await files.sample('leave.bin', 12 * MIB);
+  await widget.open();
+  expect(await asks(page), 'at rest').toBe(false);
+  net.behave({ kind: 'stall', after: MIB });
+  await widget.pick(sample);
+  await widget.waitState(sample.name, 'sending');
+  expect(await asks(page), 'under way').toBe(true);
+  net.release();
+  await widget.waitState(sample.name, 'done');
+  expect(await asks(page), 'stored').toBe(false);
+});
+
+test('a file is dropped anywhere on the page', async ({ widget, page }) => {
+  await widget.open();
+  const drag = (type: string) =>
+    page.evaluate((type) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(['dropped'], 'beside.txt', { type: 'text/plain' }));
+      // Into something, as long as it is over the page.
+      document.querySelector('h1')!.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true, relatedTarget: type === 'dragleave' ? null : document.body }));
+    }, type);
+  await drag('dragover');
+  await expect(widget.drop).toHaveAttribute('data-page-over', '');
+  await drag('dragleave');
+  await expect(widget.drop).not.toHaveAttribute('data-page-over', '');
+  await drag('dragover');
+  await drag('drop');
+  await expect(widget.drop).not.toHaveAttribute('data-page-over', '');
+  await widget.waitState('beside.txt', 'done');
+  await expect(widget.uploads).toHaveCount(1);
+});
+
+test('nothing needs a frame: with the page out of sight, files are sent and the list is right', async ({ widget, page }) => {
+  // As a browser does with a page in the background: no frames, no observers of layout.
+  await page.addInitScript(() => {
+    window.requestAnimationFrame = () => 0;
+    window.ResizeObserver = class {
+      observe() {}
+      unobserve() {}
+      disconnect() {}
+    };
+    Object.defineProperty(document, 'hidden', { get: () => true });
+    Object.defineProperty(document, 'visibilityState', { get: () => 'hidden' });
+  });
+  await widget.open();
+  await page.evaluate(() => {
+    const input = document.querySelector<HTMLInputElement>('[data-pl-input]')!;
+    const data = new DataTransfer();
+    for (let i = 0; i < 60; i++) data.items.add(new File([`file ${i}`], `hidden-${i}.txt`));
+    input.files = data.files;
+    input.dispatchEvent(new Event('change', { bubbles: true }));
+  });
+  await expect.poll(() => page.evaluate(() => document.querySelector('[data-pl-total]')?.getAttribute('data-done')), { timeout: 40_000 }).toBe('60');
+  const rows = await widget.rows();
+  expect(rows.length).toBeGreaterThan(5);
+  expect(rows.filter(({ state }) => state !== 'done')).toEqual([]);
+});
+
+/** Whether the page would have the browser ask a person who leaves it. */
+function asks(page: Page): Promise<boolean> {
+  return page.evaluate(() => !window.dispatchEvent(new Event('beforeunload', { cancelable: true })));
+}
