@@ -23,10 +23,10 @@ use crate::{steps::Listener, util::pattern};
 
 /// How often the program is killed, unless `PLIMSOLL_KILLS` says otherwise. Each time finds every way to send at another
 /// place: sixteen uploads are under way.
-const KILLS: u64 = 240;
+const KILLS: u64 = 220;
 
 /// At most this many steps are made before it is killed: a step is a piece that was sent or an answer that came.
-const STEPS: u64 = 90;
+const STEPS: u64 = 150;
 
 /// Bytes of the files, and how many of a hundred have them: mostly small, so that many ends come between two deaths;
 /// some above the sizes at which the server writes (1 MiB) and saves (8 MiB).
