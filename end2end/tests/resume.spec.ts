@@ -1,12 +1,16 @@
 // Uploads that go on where they were cut: by the network, by the person, by a reload (promises 1, 2 and 10).
 
-import { createHash } from 'node:crypto';
-import { open, stat, utimes } from 'node:fs/promises';
+import { mkdtemp, open, rm, stat, utimes } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { expectNoViolations } from '../fixtures/axe';
 import { MIB, type Sample } from '../fixtures/files';
-import type { NetProxy, Seen } from '../fixtures/netproxy';
-import { installEyes, type Moment, type Row, type Upload, type Widget } from '../fixtures/page';
-import { FirefoxPilot, type Pilot, playwrightPilot } from '../fixtures/pilot';
+import type { NetProxy } from '../fixtures/netproxy';
+import { withOptions } from '../fixtures/options';
+import { installEyes, type Row, type Upload } from '../fixtures/page';
+import { digest, expectNeverBack, expectWhole, offset, pieces, tries } from '../fixtures/pieces';
+import { FirefoxPilot, type OwnBrowser, ownBrowser, type Pilot, playwrightPilot } from '../fixtures/pilot';
+import { installRecords } from '../fixtures/records';
 import { expect, test as base } from '../fixtures/test';
 
 /** Bytes per second at which 24 MiB take a quarter of a minute: on a busy machine there is still something left to cut. */
@@ -218,8 +222,104 @@ test('a file that changes on the disk while it waits is told and not sent', asyn
   expect(pieces(net).length, 'not a byte more').toBe(before);
 });
 
+test('a browser that is killed: the next one with its profile goes on', async ({ browserName, net, files, silence }) => {
+  test.setTimeout(150_000);
+  silence.allowFailedRequests();
+  const sample = await files.sample('killed.bin', 64 * MIB);
+  const profile = await mkdtemp(path.join(os.tmpdir(), 'plimsoll-profile-'));
+  let pilot: OwnBrowser | undefined;
+  const start = async () => {
+    pilot = await ownBrowser(browserName, profile);
+    await pilot.prepare(installEyes);
+    await pilot.prepare(installRecords);
+    await pilot.goto(net.url + '/');
+    await hydrated(pilot);
+    return pilot;
+  };
+  try {
+    // Known here from before, as most visitors are: a browser writes cookies some time after they come.
+    const first = await start();
+    const cookie = await first.cookie(net.url);
+    await first.close();
+    const killed = await start();
+    expect(await killed.cookie(net.url)).toBe(cookie);
+    net.behave({ kind: 'slow', rate: 4 * MIB });
+    await killed.pick('[data-pl-input]', [sample.path]);
+    await expect.poll(async () => (await row(killed, sample))?.received ?? 0, { timeout: 60_000 }).toBeGreaterThan(16 * MIB);
+    await expect.poll(() => killed.run(() => window.plRecords())).toEqual([{ name: sample.name, file: true }]);
+    await killed.kill();
+    net.release();
+    const next = await start();
+    await expect.poll(async () => (await row(next, sample))?.state, { timeout: 60_000 }).toBe('done');
+    expect((await row(next, sample))!.restarts).toBe(0);
+    expect(offset(pieces(net).at(-1)!), 'it went on').toBeGreaterThan(16 * MIB);
+    await expectWholeAt(next, net, sample);
+    await next.close();
+  } finally {
+    await pilot?.kill().catch(() => undefined);
+    await rm(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  }
+});
+
+test('offline in the middle: it waits, says so, and goes on by itself', async ({ widget, net, files, context, silence }) => {
+  silence.allowFailedRequests();
+  const sample = await files.sample('tunnel.bin', 24 * MIB);
+  await widget.open();
+  await widget.record();
+  // What is on its way when the network goes is neither taken nor refused: it stops.
+  net.behave({ kind: 'stall', after: 6 * MIB });
+  await widget.pick(sample);
+  await expect.poll(async () => (await widget.read(sample.name)).received).toBeGreaterThan(4 * MIB);
+  await context.setOffline(true);
+  await widget.waitState(sample.name, 'waiting');
+  await expect(widget.row(sample.name).locator('[data-pl-status]')).toContainText('network');
+  net.release();
+  await context.setOffline(false);
+  expect(await widget.waitState(sample.name, 'done')).toMatchObject({ restarts: 0 });
+  expect(offset(pieces(net).at(-1)!)).toBeGreaterThanOrEqual(4 * MIB);
+  expectNeverBack(await widget.moments());
+  await expectWhole(widget, sample);
+});
+
+test('in slices, and cut in one of them', async ({ widget, net, files, page, silence }) => {
+  silence.allowFailedRequests();
+  await withOptions(page, { slice: 4 * MIB });
+  const sample = await files.sample('sliced.bin', 18 * MIB + 1);
+  await widget.open();
+  await widget.record();
+  net.behave({ kind: 'fin', after: 3 * MIB, times: 1 });
+  await widget.pick(sample);
+  expect(await widget.waitState(sample.name, 'done')).toMatchObject({ restarts: 0 });
+  const [cut, ...whole] = tries(net);
+  expect(cut!.cut).toBe(true);
+  // From where the line was cut, slice after slice.
+  const from = cut!.passed;
+  expect(whole.map(offset)).toEqual([0, 4, 8, 12].map((mib) => from + mib * MIB));
+  expect(whole.map(({ headers }) => headers['upload-complete'])).toEqual(['?0', '?0', '?0', '?1']);
+  expectNeverBack(await widget.moments());
+  await expectWhole(widget, sample);
+});
+
 test.describe('tus', () => {
   test.use({ protocol: 'tus' });
+
+  test('a line that ends cleanly costs next to nothing by tus either', async ({ pilot, net, files, silence }) => {
+    test.setTimeout(180_000);
+    silence.allowFailedRequests();
+    const sample = await files.sample('tus-fin.bin', 400_000_000);
+    await pilot.prepare(installEyes);
+    await pilot.goto(net.url + '/?protocol=tus');
+    await hydrated(pilot);
+    net.behave({ kind: 'fin', after: 100_000_000, times: 1 });
+    await pilot.pick('[data-pl-input]', [sample.path]);
+    await expect.poll(async () => (await row(pilot, sample))?.state, { timeout: 120_000 }).toBe('done');
+    const [first, second, ...more] = tries(net);
+    expect([first!.cut, second!.cut, more.length]).toEqual([true, false, 0]);
+    expect(offset(second!)).toBe(first!.passed);
+    console.log(`    ${net.read} bytes sent of ${sample.size}: ${(net.read / sample.size).toFixed(3)}`);
+    expect(net.read, 'bytes sent in all').toBeLessThanOrEqual(1.05 * sample.size);
+    await expectWholeAt(pilot, net, sample);
+  });
 
   test('the same by tus: cut, gone on with, the same bytes', async ({ widget, net, files, silence }) => {
     silence.allowFailedRequests();
@@ -246,34 +346,6 @@ test.describe('tus', () => {
   });
 });
 
-/** The requests that carried pieces of files. */
-function pieces(net: NetProxy): Seen[] {
-  return net.uploads.filter(({ method }) => method === 'PATCH');
-}
-
-/**
- * The first request of each try. A browser may send the same piece again by itself, without a word to the page: it is
- * told that this is the wrong place, and does not get far.
- */
-function tries(net: NetProxy): Seen[] {
-  const seen = new Map<unknown, Seen>();
-  for (const piece of pieces(net)) {
-    const attempt = piece.headers['plimsoll-attempt'];
-    if (!seen.has(attempt)) seen.set(attempt, piece);
-  }
-  return [...seen.values()];
-}
-
-function offset(seen: Seen): number {
-  return Number(seen.headers['upload-offset']);
-}
-
-async function expectWhole(widget: Widget, sample: Sample): Promise<void> {
-  const find = async () => (await widget.stored()).find(({ name }) => name === sample.name);
-  await expect.poll(async () => (await find())?.size).toBe(sample.size);
-  expect(await digest(await widget.download((await find())!.href))).toBe(sample.sha256);
-}
-
 async function expectWholeAt(pilot: Pilot, net: NetProxy, sample: Sample): Promise<void> {
   const stored = (): Promise<Upload[]> => pilot.run(() => window.plEyes.uploads());
   await expect.poll(async () => (await stored()).length).toBe(1);
@@ -288,65 +360,4 @@ async function hydrated(pilot: Pilot): Promise<void> {
 
 async function row(pilot: Pilot, sample: Sample): Promise<Row | undefined> {
   return (await pilot.run(() => window.plEyes.rows())).find(({ name }) => name === sample.name);
-}
-
-async function digest(answer: Response): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const piece of answer.body!) hash.update(piece);
-  return hash.digest('hex');
-}
-
-/** What holds at every moment of every upload. */
-function expectNeverBack(moments: Moment[]): void {
-  expect(moments.length).toBeGreaterThan(1);
-  expect(moments.filter(({ percent, state }) => percent === 100 && state !== 'done'), '100 % only when stored').toEqual([]);
-  expect(moments.filter(({ received, sent, size }) => received > sent || sent > size), 'received ≤ sent ≤ size').toEqual([]);
-  const back = moments.filter((now, i) => {
-    const before = moments.slice(0, i).findLast(({ name }) => name === now.name);
-    return before !== undefined && (before.received > now.received || before.percent > now.percent) && before.restarts === now.restarts;
-  });
-  expect(back, 'it never goes back without saying so').toEqual([]);
-}
-
-declare global {
-  interface Window {
-    /** What is remembered: of each upload its name, and whether the browser has the file. */
-    plRecords(): Promise<{ name: string; file: boolean }[]>;
-    /** Takes the files out of what is remembered. */
-    plLoseFiles(): Promise<void>;
-  }
-}
-
-// Runs in the page, before its scripts: it may use nothing but the page's own objects.
-function installRecords(): void {
-  const done = <T>(request: IDBRequest<T>) =>
-    new Promise<T>((resolve, reject) => {
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error);
-    });
-  const within = async <T>(work: (records: IDBObjectStore, files: IDBObjectStore) => Promise<T>): Promise<T | undefined> => {
-    const names = (await indexedDB.databases()).map(({ name }) => name);
-    if (!names.includes('plimsoll')) return undefined;
-    const database = await done(indexedDB.open('plimsoll'));
-    try {
-      const transaction = database.transaction(['uploads', 'files'], 'readwrite');
-      return await work(transaction.objectStore('uploads'), transaction.objectStore('files'));
-    } finally {
-      database.close();
-    }
-  };
-  window.plRecords = async () => {
-    const records = await within(async (records, files) => {
-      const found = [];
-      for (const key of await done(records.getAllKeys())) {
-        const { name } = (await done(records.get(key))) as { name: string };
-        found.push({ name, file: (await done(files.get(key))) instanceof File });
-      }
-      return found;
-    });
-    return records ?? [];
-  };
-  window.plLoseFiles = async () => {
-    await within((_, files) => done(files.clear()));
-  };
 }
