@@ -292,8 +292,11 @@ test('in slices, and cut in one of them', async ({ widget, net, files, page, sil
   expect(await widget.waitState(sample.name, 'done')).toMatchObject({ restarts: 0 });
   const [cut, ...whole] = tries(net);
   expect(cut!.cut).toBe(true);
-  // From where the line was cut, slice after slice.
-  const from = cut!.passed;
+  // From what was kept of the one that was cut, slice after slice. A browser that sends it again by itself, at once, may
+  // end it before its last bytes are read.
+  const from = offset(whole[0]!);
+  expect(from).toBeGreaterThan(0);
+  expect(from).toBeLessThanOrEqual(cut!.passed);
   expect(whole.map(offset)).toEqual([0, 4, 8, 12].map((mib) => from + mib * MIB));
   expect(whole.map(({ headers }) => headers['upload-complete'])).toEqual(['?0', '?0', '?0', '?1']);
   expectNeverBack(await widget.moments());

@@ -254,6 +254,8 @@ async fn take_over(inner: Weak<Inner>, id: ProgressId) {
     }
     let Some(inner) = inner.upgrade() else { return };
     match status {
+        // Asked without what shows who is here: the queue will ask again, with it.
+        _ if inner.signs => {}
         // Gone, and there is nothing here that could be sent anew.
         404 => return inner.unremember_unseen(id),
         410 if need.is_some() => return inner.unremember_unseen(id),

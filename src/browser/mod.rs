@@ -60,6 +60,7 @@ impl Runtime {
     pub(crate) fn new(
         options: &Options,
         read: Option<ReadAnswer>,
+        signs: bool,
         deliver: impl Fn(Event) + 'static,
         seen: impl Fn(Sight) + 'static,
     ) -> Self {
@@ -68,6 +69,7 @@ impl Runtime {
             seen: Rc::new(seen),
             list: RefCell::default(),
             read,
+            signs,
             dialect: options.dialect,
             headers: options.headers.clone(),
             credentials: options.credentials,
@@ -367,6 +369,8 @@ struct Inner {
     resumable: String,
     /// Whether unfinished uploads outlive the page.
     remembers: bool,
+    /// Whether the page has a say in the headers of each request: without it a question may be answered otherwise.
+    signs: bool,
     /// Which of them are this widget's.
     scope: String,
     dotfiles: bool,

@@ -70,8 +70,13 @@ impl Inner {
         }
         self.name(&upload, id, attempt);
         self.take_sample(&picked);
-        self.dispatch(upload, request, None, move |_, outcome| match outcome {
+        let id = id.clone();
+        self.dispatch(upload, request, None, move |inner, outcome| match outcome {
             Outcome::Answered(answer) if answer.is_success() => match answer.location() {
+                // tus knows no other end than the last byte, and here there is none to come.
+                Some(url) if inner.is_tus() && picked.file.size() == 0.0 => {
+                    Event::Accepted { file, request, receipt: receipt(&picked, &url, &id) }
+                }
                 Some(url) => {
                     picked.expires_ms.set(answer.expires_ms());
                     Event::Created { file, request, url }

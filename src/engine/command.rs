@@ -209,7 +209,7 @@ pub enum Notice {
 
 /// Whoever carries out commands. Contract: `execute` returns at once and never calls back into the queue before it
 /// has returned; every request ends in exactly one event, `Failed`, `Aborted` or the success of its kind: `Accepted`
-/// for a `SendForm`, `Created` for a `Create`, `Offset` for an `AskOffset`, `Accepted` (when the server says that it
+/// for a `SendForm`, `Created` for a `Create` (`Accepted` where nothing is to follow), `Offset` for an `AskOffset`, `Accepted` (when the server says that it
 /// has the whole) or `Offset` for a `SendRange`, `Accepted` also for an `AskOffset` when the answer to that says so;
 /// every `Prepare` in at most one of `Prepared` and `Declined`, for a page may forget to answer;
 /// every `Poll` in exactly one of `Polled` and `PollFailed`, an abandoned one perhaps in neither; when the runtime is

@@ -123,6 +123,7 @@ impl Controller {
     ) -> Self {
         let mut queue = Queue::new(options, runtime::seed());
         queue.consult(hooks.before_upload.is_some(), hooks.before_request.is_some());
+        let signs = hooks.before_request.is_some();
         if hooks.on_event.is_some() {
             queue.listen();
         }
@@ -139,7 +140,7 @@ impl Controller {
                 }
             };
             Shared {
-                runtime: Runtime::new(options, hooks.read_answer.clone(), deliver, seen),
+                runtime: Runtime::new(options, hooks.read_answer.clone(), signs, deliver, seen),
                 core: Mutex::new(Core {
                     queue,
                     window: Window::default(),

@@ -28,6 +28,7 @@ impl Runtime {
     pub(crate) fn new(
         _options: &Options,
         _read: Option<command::ReadAnswer>,
+        _signs: bool,
         _deliver: impl Fn(Event) + 'static,
         _seen: impl Fn(Sight) + 'static,
     ) -> Self {
