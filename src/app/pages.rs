@@ -64,10 +64,17 @@ pub fn ResultsPage(
 }
 
 fn result(labels: &Labels, receipt: Receipt) -> impl IntoView + use<> {
-    let Receipt { id, name, size, media_type, sha256, stored_ms, url, .. } = receipt;
+    let Receipt { id, name, size, media_type, sha256, stored_ms, url, path, fields, .. } = receipt;
     let digest = sha256.clone().map(|sha256| {
         view! { <p class="pl-digest"><span>"SHA-256 "</span><code>{sha256}</code></p> }
     });
+    let path =
+        (!path.is_empty()).then(|| view! { <p class="pl-facts" data-pl-path=""><bdi>{path}</bdi></p> });
+    // What came along: words of the person's own browser, told as they came.
+    let fields = fields.into_iter().map(|(name, value)| {
+        view! { <p class="pl-facts" data-pl-field=name.clone()><bdi>{name}</bdi>": "<bdi>{value}</bdi></p> }
+    });
+    let fields = fields.collect_view();
     view! {
         <li
             class="pl-stored"
@@ -94,6 +101,8 @@ fn result(labels: &Labels, receipt: Receipt) -> impl IntoView + use<> {
                     " \u{b7} "
                     <time datetime=text::rfc3339(stored_ms)><bdi>{text::moment(labels, stored_ms, None)}</bdi></time>
                 </p>
+                {path}
+                {fields}
                 {digest}
             </div>
         </li>

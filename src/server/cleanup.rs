@@ -207,6 +207,7 @@ mod tests {
 
     use super::*;
     use crate::server::{
+        catalog::Words,
         config::{Config, RawConfig},
         owner::OwnerId,
         resumable::{Append, ChunkDigest, Creation, Ends, Overflow, Protocol},
@@ -227,8 +228,7 @@ mod tests {
     async fn half_an_upload(server: &Arc<Server>) -> UploadId {
         let creation = Creation {
             visitor: visitor(),
-            name: "half".to_owned(),
-            media_type: "text/plain".to_owned(),
+            words: Words { name: "half".to_owned(), media_type: "text/plain".to_owned(), ..Words::default() },
             protocol: Protocol::Tus,
             metadata: None,
             concat: None,

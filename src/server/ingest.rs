@@ -9,7 +9,7 @@ use tracing::Instrument;
 use super::{
     Refusal, Server,
     body::drain_in_background,
-    catalog::{Completion, NewUpload},
+    catalog::{Completion, NewUpload, Words},
     multipart::Boundary,
     outbox::Finished,
     progress::{Announce, Begun, Counter, Outcome},
@@ -228,8 +228,9 @@ async fn receive_shape(
     let on_file = |id: UploadId, head: FileHead| {
         begun.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
         let (catalog, owner) = (server.catalog().clone(), arrival.visitor.owner.clone());
-        let FileHead { name, media_type, field } = head;
-        async move { Ok(catalog.begin(NewUpload { id, owner, name, media_type, field }).await?) }
+        let FileHead { name, media_type, field, path } = head;
+        let words = Words { name, media_type, path, fields: Vec::new() };
+        async move { Ok(catalog.begin(NewUpload { id, owner, words, field }).await?) }
     };
     let expected = Expected { file_size: arrival.file_size, sha256: arrival.want_sha256 };
     let store = server.store();
@@ -238,7 +239,8 @@ async fn receive_shape(
             receive::receive_form(body, boundary, store, counter, limits, expected, on_file).await
         }
         Shape::Raw { name, media_type } => {
-            let head = FileHead { name: name.clone(), media_type: media_type.clone(), field: String::new() };
+            let (name, media_type) = (name.clone(), media_type.clone());
+            let head = FileHead { name, media_type, field: String::new(), path: String::new() };
             receive::receive_raw(body, head, store, counter, limits, expected, on_file).await
         }
     }
@@ -271,9 +273,10 @@ async fn book(server: &Server, received: Received, counter: &Counter) -> Result<
         size: file.sealed.size,
         sha256: file.sealed.sha256.clone(),
         stored_ms,
+        fields: Some(received.fields.clone()),
     });
     let completions = completions.collect();
-    let fields: Vec<String> = received.files.iter().map(|file| file.field.clone()).collect();
+    let names: Vec<String> = received.files.iter().map(|file| file.field.clone()).collect();
     let receipts: Vec<Receipt> = received
         .files
         .into_iter()
@@ -285,10 +288,12 @@ async fn book(server: &Server, received: Received, counter: &Counter) -> Result<
             media_type: file.media_type,
             sha256: file.sealed.sha256,
             stored_ms,
+            path: file.path,
+            fields: received.fields.clone(),
             ..Receipt::default()
         })
         .collect();
-    let finished = receipts.iter().zip(fields).map(|(receipt, field)| Finished {
+    let finished = receipts.iter().zip(names).map(|(receipt, field)| Finished {
         field: Some(field).filter(|field| !field.is_empty()),
         ..Finished::new(receipt.clone())
     });

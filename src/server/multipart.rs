@@ -38,6 +38,9 @@ const MAX_PADDING: usize = 256;
 /// Characters of a display name; no file system that browsers run on knows longer ones.
 const MAX_NAME_CHARS: usize = 255;
 
+/// Longest path that is kept, in bytes; of a longer one nothing is.
+const MAX_PATH: usize = 4096;
+
 /// The display name of a file that came without one.
 pub const UNNAMED: &str = "unnamed";
 
@@ -514,6 +517,15 @@ pub fn display_name(raw: &str) -> String {
     let name: String = last.chars().filter(harmless).take(MAX_NAME_CHARS).collect();
     let name = name.trim();
     if name == "." || name == ".." { String::new() } else { name.to_owned() }
+}
+
+/// What is left of a client's path inside a folder when it is only words: its parts as [`display_name`] leaves them,
+/// with `/` between, at most 4096 bytes. Empty when no folder is named: some clients write `null` for none.
+pub fn display_path(raw: &str) -> String {
+    let parts = raw.split(['/', '\\']).map(display_name).filter(|part| !part.is_empty());
+    let parts: Vec<_> = parts.take(MAX_PATH / 2).collect();
+    let path = parts.join("/");
+    if parts.len() < 2 || path.len() > MAX_PATH { String::new() } else { path }
 }
 
 /// The file name in a request's own `Content-Disposition` (RFC 6266), as words; None when there is none, or none that

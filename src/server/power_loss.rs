@@ -24,7 +24,7 @@ use tower::ServiceExt;
 
 use super::{
     Server,
-    catalog::Catalog,
+    catalog::{Catalog, Words},
     config::{Config, RawConfig},
     owner::OwnerId,
     protocol::digest::ChunkDigest,
@@ -314,8 +314,7 @@ fn pattern(len: usize) -> Vec<u8> {
 async fn create(server: &Arc<Server>, protocol: Protocol, length: usize, partial: bool) -> UploadId {
     let creation = Creation {
         visitor: visitor(),
-        name: "a".to_owned(),
-        media_type: "text/plain".to_owned(),
+        words: Words { name: "a".to_owned(), media_type: "text/plain".to_owned(), ..Words::default() },
         protocol,
         metadata: None,
         concat: partial.then(|| "partial".to_owned()),

@@ -33,13 +33,13 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use super::{
     Refusal,
     body::{BodyLimits, BodyReader, in_words},
-    multipart::{Boundary, Event, MultipartError, Parser, ParserLimits, PartHead, UNNAMED},
+    multipart::{Boundary, Event, MultipartError, Parser, ParserLimits, PartHead, UNNAMED, display_path},
     owner::random_bits,
     pen::Pen,
     progress::Counter,
     store::{AnyStaging, AnyStore, Sealed, StageOptions, Staging, Store},
 };
-use crate::wire::{ErrorCode, UploadId};
+use crate::wire::{ErrorCode, UploadId, headers};
 
 /// A batch goes to the writer when it has this many bytes (each batch wakes two threads, which costs as much as
 /// copying a hundred kilobytes),
@@ -232,6 +232,8 @@ pub struct FileHead {
     pub media_type: String,
     /// The form field it came in.
     pub field: String,
+    /// Its path inside the folder that was picked: only words. Empty for a single file.
+    pub path: String,
 }
 
 /// One file that was received and stored.
@@ -245,6 +247,8 @@ pub struct Incoming {
     pub media_type: String,
     /// As in [`FileHead`].
     pub field: String,
+    /// As in [`FileHead`].
+    pub path: String,
     /// Its size and digest.
     pub sealed: Sealed,
 }
@@ -254,7 +258,7 @@ pub struct Incoming {
 pub struct Received {
     /// In the order of the body. Empty when the form held no file: whether that is an error is the route's to say.
     pub files: Vec<Incoming>,
-    /// The fields that are not files, in the order of the body.
+    /// The fields that are not files, in the order of the body, but for those that are meant for us.
     pub fields: Vec<(String, String)>,
 }
 
@@ -424,6 +428,7 @@ where
         let mut parser = Parser::new(boundary, self.limits.parser());
         let mut fields = Vec::new();
         let mut field_bytes = 0;
+        let mut path = String::new();
         let mut part = Part::None;
         loop {
             match self.next().await? {
@@ -435,7 +440,7 @@ where
                 match event {
                     Event::Part(PartHead { name: field, file_name: Some(name), media_type }) => {
                         let media_type = media_type.unwrap_or_else(|| OCTET_STREAM.to_owned());
-                        let head = FileHead { name, media_type, field };
+                        let head = FileHead { name, media_type, field, path: std::mem::take(&mut path) };
                         part = if head.name.is_empty() {
                             Part::PerhapsFile(head)
                         } else {
@@ -471,7 +476,11 @@ where
                             let (asks, algorithm) = DIGEST_FIELD;
                             self.expected.sha256 |=
                                 name == asks && value.trim().eq_ignore_ascii_case(algorithm);
-                            fields.push((name, value));
+                            if name == headers::RELATIVE_PATH {
+                                path = display_path(&value);
+                            } else if name != asks && name != headers::PROGRESS_ID {
+                                fields.push((name, value));
+                            }
                         }
                         // A file input in which nobody picked a file.
                         Part::PerhapsFile(_) | Part::None => {}
@@ -481,7 +490,9 @@ where
             }
         }
         parser.finish()?;
-        if field_bytes > self.limits.max_field_bytes {
+        // Each file is kept with all of them.
+        let kept: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if field_bytes.max(kept.saturating_mul(self.files.len())) > self.limits.max_field_bytes {
             return Err(fields_too_large(self.limits.max_field_bytes));
         }
         self.check_length()?;
@@ -689,11 +700,11 @@ where
             }
         };
         let mut files = Vec::with_capacity(self.files.len());
-        for (index, File { id, head: FileHead { name, media_type, field }, .. }) in
+        for (index, File { id, head: FileHead { name, media_type, field, path }, .. }) in
             self.files.into_iter().enumerate()
         {
             if let Some(sealed) = sealed.remove(&index) {
-                files.push(Incoming { id, name, media_type, field, sealed });
+                files.push(Incoming { id, name, media_type, field, path, sealed });
             }
         }
         Ok(Received { files, fields })

@@ -28,7 +28,7 @@ use tracing::Instrument;
 use super::{
     Refusal, Server,
     body::{drain_a_little_in_background, drain_in_background},
-    catalog::{Completion, NewPieces, Outcome, Pieces, PiecesEnd, PiecesState, Progressed, Terms},
+    catalog::{Completion, NewPieces, Outcome, Pieces, PiecesEnd, PiecesState, Progressed, Terms, Words},
     outbox::Finished,
     owner::{OwnerId, Scope, random_bits},
     progress::{Announce, Counter},
@@ -47,10 +47,8 @@ use crate::wire::{ErrorBody, ErrorCode, ProgressId, Receipt, UploadId};
 pub struct Creation {
     /// Who begins it.
     pub visitor: Visitor,
-    /// Display name: only words, never a path, never empty.
-    pub name: String,
-    /// As the sender said, or `application/octet-stream`.
-    pub media_type: String,
+    /// What the sender says of it. The name is never empty; without a media type it is `application/octet-stream`.
+    pub words: Words,
     /// How it will be received.
     pub protocol: Protocol,
     /// tus: `Upload-Metadata` as it came, to be told again, the empty one too.
@@ -187,7 +185,7 @@ pub async fn begun_before(server: &Arc<Server>, creation: &Creation) -> Result<O
     };
     let same = pieces.terms == terms
         && pieces.length == creation.length
-        && words.is_some_and(|words| words == (creation.name.clone(), creation.media_type.clone()));
+        && words.is_some_and(|words| words == creation.words);
     if same { told(server, pieces).await.map(Some) } else { Ok(None) }
 }
 
@@ -523,8 +521,7 @@ async fn enter(server: &Arc<Server>, creation: Creation) -> Result<UploadId, Ref
     };
     let new = NewPieces {
         terms,
-        name: creation.name,
-        media_type: creation.media_type,
+        words: creation.words,
         length: creation.length,
         expires_ms: expires_ms(server),
         peer: creation.visitor.place(),
@@ -931,7 +928,7 @@ async fn book(
 ) -> Result<Upload, Refusal> {
     let id = &pieces.terms.id;
     let words = server.catalog().words(id).await?;
-    let (name, media_type) = words.ok_or_else(gone)?;
+    let Words { name, media_type, path, fields } = words.ok_or_else(gone)?;
     let Sealed { size, sha256 } = sealed;
     let receipt = Receipt {
         id: id.clone(),
@@ -941,9 +938,11 @@ async fn book(
         sha256: sha256.clone(),
         stored_ms: now_ms(),
         url: format!("/files/{id}"),
+        path,
+        fields,
         ..Receipt::default()
     };
-    let completion = Completion { id: id.clone(), size, sha256, stored_ms: receipt.stored_ms };
+    let completion = Completion { id: id.clone(), size, sha256, stored_ms: receipt.stored_ms, fields: None };
     let outcome = counter.outcome_done(vec![receipt.clone()]);
     let finished = Finished {
         protocol: Some(pieces.terms.protocol.to_string()),

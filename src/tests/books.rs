@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser};
 use plimsoll::{
     cli::{self, Cli},
     server::{
-        catalog::{Catalog, Completion, NewUpload},
+        catalog::{Catalog, Completion, NewUpload, Words},
         config::{Config, RawConfig},
         owner::{OwnerId, Scope, random_bits},
         progress::{Announce, Begun, Progress},
@@ -109,8 +109,7 @@ async fn the_end_of_an_upload_outlives_memory_and_restart() {
     let new = NewUpload {
         id: id.clone(),
         owner: owner.clone(),
-        name: "a.txt".to_owned(),
-        media_type: "text/plain".to_owned(),
+        words: Words { name: "a.txt".to_owned(), media_type: "text/plain".to_owned(), ..Words::default() },
         field: "file".to_owned(),
     };
     catalog.begin(new).await.unwrap();
@@ -127,7 +126,7 @@ async fn the_end_of_an_upload_outlives_memory_and_restart() {
         url: format!("/files/{id}"),
         ..Receipt::default()
     };
-    let completion = Completion { id, size: 3, sha256: None, stored_ms: 5 };
+    let completion = Completion { id, size: 3, sha256: None, stored_ms: 5, fields: None };
     let outcome = counter.outcome_done(vec![receipt.clone()]);
     catalog.complete(vec![completion], outcome, Vec::new()).await.unwrap();
     counter.done(vec![receipt.clone()]);

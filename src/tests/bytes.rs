@@ -111,6 +111,7 @@ impl Bench {
             name: "raw.bin".to_owned(),
             media_type: "application/x-raw".to_owned(),
             field: String::new(),
+            path: String::new(),
         };
         let on_file = |_, _| std::future::ready(Ok(()));
         receive_raw(body, head, &self.store, counter, &self.limits, self.expected, on_file).await

@@ -15,7 +15,7 @@ use futures_util::TryStreamExt;
 use plimsoll::{
     server::{
         Server,
-        catalog::{Catalog, NewPieces, PiecesState, Progressed, Terms},
+        catalog::{Catalog, NewPieces, PiecesState, Progressed, Terms, Words},
         outbox::{Finished, Hook},
         owner::OwnerId,
         protocol::digest::Checksum,
@@ -48,8 +48,11 @@ fn visitor(n: u8) -> Visitor {
 fn creation(protocol: Protocol, length: Option<u64>) -> Creation {
     Creation {
         visitor: visitor(1),
-        name: "name.bin".to_owned(),
-        media_type: "application/x-test".to_owned(),
+        words: Words {
+            name: "name.bin".to_owned(),
+            media_type: "application/x-test".to_owned(),
+            ..Words::default()
+        },
         protocol,
         metadata: None,
         concat: None,
@@ -616,11 +619,11 @@ async fn an_end_that_was_interrupted_is_made_good() {
                 want_sha256: true,
                 expected_sha256: None,
             };
-            let (name, media_type) = ("a".to_owned(), "text/plain".to_owned());
+            let words =
+                Words { name: "a".to_owned(), media_type: "text/plain".to_owned(), ..Words::default() };
             let new = NewPieces {
                 terms,
-                name,
-                media_type,
+                words,
                 length: Some(5),
                 expires_ms: u64::MAX >> 1,
                 peer: None,

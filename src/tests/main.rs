@@ -21,3 +21,4 @@ mod tidy;
 mod tus;
 mod uploads;
 mod util;
+mod words;

@@ -43,7 +43,8 @@ async fn complete_is_what_is_found_and_listed(catalog: &Catalog) {
     catalog.begin(new(1, 1)).await.unwrap();
     assert_eq!(catalog.unfinished(100).await.unwrap(), [(id(1), Unfinished::Receiving)]);
     let sha256 = Some("ab".repeat(32));
-    let completion = Completion { sha256: sha256.clone(), ..done(1, 77) };
+    let fields = vec![("album".to_owned(), "<é>".to_owned()), ("album".to_owned(), String::new())];
+    let completion = Completion { sha256: sha256.clone(), fields: Some(fields.clone()), ..done(1, 77) };
     catalog.complete(vec![completion], None, Vec::new()).await.unwrap();
     let receipt = Receipt {
         id: id(1),
@@ -53,6 +54,7 @@ async fn complete_is_what_is_found_and_listed(catalog: &Catalog) {
         sha256,
         stored_ms: 1_700_000_000_001,
         url: format!("/files/{}", id(1)),
+        fields,
         ..Receipt::default()
     };
     let stored = Stored { receipt: receipt.clone(), owner: owner(1) };
@@ -215,7 +217,10 @@ async fn old_outcomes_are_forgotten(catalog: &Catalog) {
 /// Promise 6.
 async fn names_are_only_words(catalog: &Catalog) {
     let hostile = "'); DROP TABLE uploads; -- \"été\" \u{202e}../../etc/passwd\n\0";
-    let words = NewUpload { name: hostile.to_owned(), field: hostile.to_owned(), ..new(1, 1) };
+    let path = format!("{hostile}/{hostile}");
+    let fields = vec![(hostile.to_owned(), hostile.to_owned())];
+    let said = Words { path, fields, ..words(hostile) };
+    let words = NewUpload { words: said.clone(), field: hostile.to_owned(), ..new(1, 1) };
     catalog.begin(words).await.unwrap();
     catalog.complete(vec![done(1, 1)], None, Vec::new()).await.unwrap();
     assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.name, hostile);
@@ -267,8 +272,9 @@ fn new_pieces(n: u8, length: Option<u64>) -> NewPieces {
         want_sha256: true,
         expected_sha256: Some("ab".repeat(32)),
     };
-    let (name, media_type) = (format!("name {n}"), "text/plain".to_owned());
-    NewPieces { terms, name, media_type, length, expires_ms: 2_000, peer: None, max_unfinished: None }
+    let fields = vec![("album".to_owned(), "x".to_owned())];
+    let words = Words { path: "a/b".to_owned(), fields, ..words(&format!("name {n}")) };
+    NewPieces { terms, words, length, expires_ms: 2_000, peer: None, max_unfinished: None }
 }
 
 async fn under_way(catalog: &Catalog) -> Vec<Pieces> {
@@ -301,7 +307,7 @@ async fn pieces_are_what_they_were_begun_as(catalog: &Catalog) {
     assert_eq!(pieces.terms, new.terms);
     assert_eq!((pieces.state, pieces.length, pieces.durable), (PiecesState::Open, Some(10), 0));
     assert_eq!(pieces.expires_ms, 2_000);
-    assert_eq!(catalog.words(&id(1)).await.unwrap(), Some((new.name, new.media_type)));
+    assert_eq!(catalog.words(&id(1)).await.unwrap(), Some(new.words));
     assert_eq!(under_way(catalog).await, [pieces]);
     assert!(catalog.unfinished(100).await.unwrap().is_empty(), "a crash leaves it where it is");
     catalog.discard(vec![id(1)], None).await.unwrap();
@@ -572,19 +578,17 @@ pub(super) fn owner(n: u8) -> OwnerId {
     OwnerId::from_bits([n; 16])
 }
 
+fn words(name: &str) -> Words {
+    Words { name: name.to_owned(), media_type: "text/plain".to_owned(), ..Words::default() }
+}
+
 /// Upload `n`, of owner `of`.
 pub(super) fn new(n: u8, of: u8) -> NewUpload {
-    NewUpload {
-        id: id(n),
-        owner: owner(of),
-        name: format!("name {n}"),
-        media_type: "text/plain".to_owned(),
-        field: "file".to_owned(),
-    }
+    NewUpload { id: id(n), owner: owner(of), words: words(&format!("name {n}")), field: "file".to_owned() }
 }
 
 pub(super) fn done(n: u8, size: u64) -> Completion {
-    Completion { id: id(n), size, sha256: None, stored_ms: 1_700_000_000_001 }
+    Completion { id: id(n), size, sha256: None, stored_ms: 1_700_000_000_001, fields: None }
 }
 
 /// An outcome of one and the same progress id.

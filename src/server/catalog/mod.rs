@@ -35,6 +35,19 @@ pub struct Catalog {
     books: Arc<sqlite::Sqlite>,
 }
 
+/// What a client says of a file: words, and never a path on disk (promise 6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its path inside the folder that the client picked, with `/`; empty for a single file.
+    pub path: String,
+    /// What the client sent along, names and values.
+    pub fields: Vec<(String, String)>,
+}
+
 /// A file that is about to be received.
 #[derive(Clone, Debug)]
 pub struct NewUpload {
@@ -42,10 +55,8 @@ pub struct NewUpload {
     pub id: UploadId,
     /// Whose it is.
     pub owner: OwnerId,
-    /// The client's name for it.
-    pub name: String,
-    /// Its media type.
-    pub media_type: String,
+    /// What the client says of it.
+    pub words: Words,
     /// The form field it came in; empty for a raw body.
     pub field: String,
 }
@@ -61,6 +72,8 @@ pub struct Completion {
     pub sha256: Option<String>,
     /// When, in milliseconds since 1970-01-01 UTC.
     pub stored_ms: u64,
+    /// What came along in the same form, before the file or after it; `None` leaves what was known at the beginning.
+    pub fields: Option<Vec<(String, String)>>,
 }
 
 /// What an upload in pieces is received by.
@@ -126,10 +139,8 @@ pub struct Terms {
 pub struct NewPieces {
     /// What is settled.
     pub terms: Terms,
-    /// The client's name for it.
-    pub name: String,
-    /// Its media type.
-    pub media_type: String,
+    /// What the client says of it.
+    pub words: Words,
     /// Bytes in all, where known.
     pub length: Option<u64>,
     /// When it may be given up, in milliseconds since 1970-01-01 UTC.
@@ -453,8 +464,8 @@ impl Catalog {
         self.books.name_progress(id.clone(), progress_id.clone()).await
     }
 
-    /// The name and the media type that an upload was begun with, whatever its state.
-    pub async fn words(&self, id: &UploadId) -> Result<Option<(String, String)>> {
+    /// What the client says of an upload, whatever its state.
+    pub async fn words(&self, id: &UploadId) -> Result<Option<Words>> {
         self.books.words(id).await
     }
 

@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     CatalogError, Completion, FinishEvent, NewPieces, NewUpload, Outcome, Pieces, PiecesEnd, PiecesState,
-    Progressed, Result, Stored, Terms, Undelivered, Unfinished,
+    Progressed, Result, Stored, Terms, Undelivered, Unfinished, Words,
 };
 use crate::{
     server::{
@@ -38,6 +38,7 @@ use crate::{
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "books", include_str!("migrations/0001_books.sql")),
     (2, "pieces", include_str!("migrations/0002_pieces.sql")),
+    (3, "words", include_str!("migrations/0003_words.sql")),
     (4, "peers", include_str!("migrations/0004_peers.sql")),
 ];
 
@@ -266,12 +267,12 @@ impl Sqlite {
         self.ask(Operation::NameProgress { id, progress_id }).await.map(|rows| rows > 0)
     }
 
-    pub(super) async fn words(&self, id: &UploadId) -> Result<Option<(String, String)>> {
-        let row = sqlx::query("SELECT name, media_type FROM uploads WHERE id = $1")
+    pub(super) async fn words(&self, id: &UploadId) -> Result<Option<Words>> {
+        let row = sqlx::query("SELECT name, media_type, path, fields FROM uploads WHERE id = $1")
             .bind(id.as_str())
             .fetch_optional(&self.reads)
             .await?;
-        row.map(|row| Ok((row.try_get("name")?, row.try_get("media_type")?))).transpose()
+        row.as_ref().map(words).transpose()
     }
 
     pub(super) async fn undelivered(&self, now_ms: u64, limit: u32) -> Result<Vec<Undelivered>> {
@@ -342,7 +343,7 @@ impl Sqlite {
 
     pub(super) async fn find(&self, id: &UploadId) -> Result<Option<Stored>> {
         let row = sqlx::query(
-            "SELECT id, owner, name, media_type, size, sha256, stored_ms FROM uploads
+            "SELECT id, owner, name, media_type, path, fields, size, sha256, stored_ms FROM uploads
              WHERE id = $1 AND state = 'complete'",
         )
         .bind(id.as_str())
@@ -357,7 +358,7 @@ impl Sqlite {
 
     pub(super) async fn list(&self, owner: &OwnerId, limit: u32) -> Result<Vec<Receipt>> {
         let rows = sqlx::query(
-            "SELECT id, name, media_type, size, sha256, stored_ms FROM uploads
+            "SELECT id, name, media_type, path, fields, size, sha256, stored_ms FROM uploads
              WHERE owner = $1 AND state = 'complete' ORDER BY stored_ms DESC, number DESC LIMIT $2",
         )
         .bind(owner.as_str())
@@ -626,21 +627,24 @@ async fn carry_out(books: &mut SqliteConnection, operation: &Operation) -> Resul
 
 async fn begin(books: &mut SqliteConnection, new: &NewUpload) -> Result<u64> {
     let statement = sqlx::query(
-        "INSERT INTO uploads (id, owner, state, name, media_type, field, created_ms)
-         VALUES ($1, $2, 'receiving', $3, $4, $5, $6)",
+        "INSERT INTO uploads (id, owner, state, name, media_type, field, created_ms, path, fields)
+         VALUES ($1, $2, 'receiving', $3, $4, $5, $6, $7, $8)",
     );
+    let Words { name, media_type, path, fields } = &new.words;
     let statement = statement
         .bind(new.id.as_str())
         .bind(new.owner.as_str())
-        .bind(&new.name)
-        .bind(&new.media_type)
+        .bind(name)
+        .bind(media_type)
         .bind(&new.field)
-        .bind(signed(now_ms())?);
+        .bind(signed(now_ms())?)
+        .bind(path)
+        .bind(serde_json::to_string(fields).map_err(unreadable)?);
     inserted(statement.execute(books).await, &new.id)
 }
 
 async fn begin_pieces(books: &mut SqliteConnection, new: &NewPieces) -> Result<u64> {
-    let NewPieces { terms, name, media_type, length, expires_ms, peer, max_unfinished } = new;
+    let NewPieces { terms, words, length, expires_ms, peer, max_unfinished } = new;
     if let Some(max) = max_unfinished
         && has_too_many(books, terms, peer.as_deref(), *max).await?
     {
@@ -649,8 +653,7 @@ async fn begin_pieces(books: &mut SqliteConnection, new: &NewPieces) -> Result<u
     let upload = NewUpload {
         id: terms.id.clone(),
         owner: terms.owner.clone(),
-        name: name.clone(),
-        media_type: media_type.clone(),
+        words: words.clone(),
         field: String::new(),
     };
     begin(books, &upload).await?;
@@ -781,14 +784,17 @@ async fn end_pieces(books: &mut SqliteConnection, id: &UploadId, end: &PiecesEnd
 
 async fn complete(books: &mut SqliteConnection, done: &Completion) -> Result<()> {
     let statement = sqlx::query(
-        "UPDATE uploads SET state = 'complete', size = $1, sha256 = $2, stored_ms = $3
+        "UPDATE uploads SET state = 'complete', size = $1, sha256 = $2, stored_ms = $3,
+             fields = COALESCE($5, fields)
          WHERE id = $4 AND state = 'receiving'",
     );
+    let fields = done.fields.as_ref().map(serde_json::to_string).transpose().map_err(unreadable)?;
     let statement = statement
         .bind(signed(done.size)?)
         .bind(&done.sha256)
         .bind(signed(done.stored_ms)?)
-        .bind(done.id.as_str());
+        .bind(done.id.as_str())
+        .bind(fields);
     let not_receiving = || CatalogError::NotReceiving(done.id.clone());
     match statement.execute(&mut *books).await {
         Ok(changed) if changed.rows_affected() == 1 => {}
@@ -858,15 +864,27 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 
 fn receipt(row: &SqliteRow) -> Result<Receipt> {
     let id = upload_id(row)?;
+    let Words { name, media_type, path, fields } = words(row)?;
     Ok(Receipt {
         url: format!("/files/{id}"),
         id,
-        name: row.try_get("name")?,
+        name,
         size: unsigned(row, "size")?,
-        media_type: row.try_get("media_type")?,
+        media_type,
+        path,
+        fields,
         sha256: row.try_get("sha256")?,
         stored_ms: unsigned(row, "stored_ms")?,
         ..Receipt::default()
+    })
+}
+
+fn words(row: &SqliteRow) -> Result<Words> {
+    Ok(Words {
+        name: row.try_get("name")?,
+        media_type: row.try_get("media_type")?,
+        path: row.try_get("path")?,
+        fields: serde_json::from_str(row.try_get("fields")?).map_err(unreadable)?,
     })
 }
 
@@ -1060,8 +1078,7 @@ mod tests {
                 want_sha256: false,
                 expected_sha256: None,
             },
-            name: String::new(),
-            media_type: String::new(),
+            words: Words::default(),
             length,
             expires_ms: 0,
             peer: None,

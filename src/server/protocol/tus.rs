@@ -36,6 +36,9 @@ pub const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-lengt
 /// The media type of bytes that belong to an upload; a body of another type never does.
 pub const CONTENT_TYPE: &str = "application/offset+octet-stream";
 
+/// Keys of `Upload-Metadata` that mean something to us; all others are fields.
+const UNDERSTOOD: [&str; 5] = ["filename", "name", "filetype", "type", headers::RELATIVE_PATH];
+
 /// Bytes of `Upload-Metadata` at most: it is kept with the upload and told back as it came (promise 7).
 const MAX_METADATA: usize = 8 * 1024;
 
@@ -87,6 +90,10 @@ pub struct Metadata {
     pub name: Option<String>,
     /// The file's media type: `filetype`, else `type`.
     pub media_type: Option<String>,
+    /// The file's path as words: `relativePath`. Empty for a single file.
+    pub path: String,
+    /// All other pairs.
+    pub fields: Vec<(String, String)>,
 }
 
 /// What `PATCH` brings.
@@ -239,7 +246,10 @@ fn expires(answer: &mut HeaderMap, upload: &Upload) {
 
 /// `Upload-Metadata`: pairs of a key and a value in base64, separated by commas; the value may be missing. Keys are
 /// ASCII without spaces, not empty, and come once. The field may be empty (tuspy sends it so).
-fn metadata(headers: &HeaderMap) -> Result<Option<Metadata>, Refusal> {
+///
+/// # Errors
+/// [`ErrorCode::Malformed`] for one that is not written so.
+pub fn metadata(headers: &HeaderMap) -> Result<Option<Metadata>, Refusal> {
     let Some(text) = one(headers, headers::UPLOAD_METADATA)? else { return Ok(None) };
     if text.len() > MAX_METADATA {
         let message = format!("Upload-Metadata has more than the {MAX_METADATA} bytes that are kept.");
@@ -268,6 +278,13 @@ fn metadata(headers: &HeaderMap) -> Result<Option<Metadata>, Refusal> {
             Some(multipart::display_name(name)).filter(|name| !name.is_empty())
         }),
         media_type: value(["filetype", "type"], multipart::clean_media_type),
+        path: value([headers::RELATIVE_PATH; 2], |path| Some(multipart::display_path(path)))
+            .unwrap_or_default(),
+        fields: pairs
+            .iter()
+            .filter(|(key, _)| !UNDERSTOOD.contains(key))
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect(),
     }))
 }
 
@@ -409,8 +426,14 @@ mod tests {
             text: uppy.to_owned(),
             name: Some("é.txt".to_owned()),
             media_type: Some("text/plain".to_owned()),
+            ..Metadata::default()
         };
         assert_eq!(check(uppy), expected);
+        // `a/../b/c.txt`, `x`, and a key without a value.
+        let more = check("relativePath YS8uLi9iL2MudHh0,album eA==,private");
+        assert_eq!(more.path, "a/b/c.txt");
+        let fields = [("album", "x"), ("private", "")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(more.fields, fields);
         assert_eq!(check(""), Metadata::default());
         assert_eq!(sent("Upload-Length: 5").metadata, None);
         assert_eq!(check("is_confidential,filename YS50eHQ").name.as_deref(), Some("a.txt"));

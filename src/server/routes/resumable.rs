@@ -20,6 +20,7 @@ use crate::{
     server::{
         Refusal, Server,
         body::drain_in_background,
+        catalog::Words,
         listen::interim::Interim,
         multipart,
         protocol::{self, Dialect, fields::number, rufh, tus},
@@ -177,10 +178,7 @@ impl Call {
                 (metadata, None, false, None, Some((parts, concat)))
             }
         };
-        let (text, name, media_type) = match metadata {
-            Some(tus::Metadata { text, name, media_type }) => (Some(text), name, media_type),
-            None => (None, None, None),
-        };
+        let text = metadata.as_ref().map(|metadata| metadata.text.clone());
         let creation = Creation {
             metadata: text,
             length,
@@ -189,7 +187,7 @@ impl Call {
                 None => partial.then(|| "partial".to_owned()),
             },
             partial,
-            ..self.creation(Protocol::Tus, name, media_type, progress_id.clone())
+            ..self.creation(Protocol::Tus, metadata.unwrap_or_default(), progress_id.clone())
         };
         if let Some((parts, _)) = joined {
             drain_in_background(body);
@@ -250,14 +248,22 @@ impl Call {
             }
             Err(refusal) => return self.refuse(refusal, body),
         };
-        let rufh::Creation { complete, length, media_type, content_digest, repr_digest, want_sha256, .. } =
-            creation;
-        let name = creation.name.or(name);
+        // The draft has no place of its own for a path or for fields.
+        let metadata = match tus::metadata(&self.headers) {
+            Ok(metadata) => metadata.unwrap_or_default(),
+            Err(refusal) => return self.refuse(refusal, body),
+        };
+        let rufh::Creation { complete, length, content_digest, repr_digest, want_sha256, .. } = creation;
+        let metadata = tus::Metadata {
+            name: creation.name.or(name).or(metadata.name),
+            media_type: creation.media_type.or(metadata.media_type),
+            ..metadata
+        };
         let creation = Creation {
             length,
             repr_digest,
             want_sha256,
-            ..self.creation(Protocol::Rufh, name, media_type, progress_id.clone())
+            ..self.creation(Protocol::Rufh, metadata, progress_id.clone())
         };
         let upload = match self.begin(creation).await {
             Ok(upload) => upload,
@@ -375,17 +381,13 @@ impl Call {
         resumable::create(&self.server, creation).await
     }
 
-    fn creation(
-        &self,
-        protocol: Protocol,
-        name: Option<String>,
-        media_type: Option<String>,
-        progress_id: Option<ProgressId>,
-    ) -> Creation {
+    fn creation(&self, protocol: Protocol, said: tus::Metadata, progress_id: Option<ProgressId>) -> Creation {
+        let tus::Metadata { name, media_type, path, fields, .. } = said;
+        let name = name.unwrap_or_else(|| multipart::UNNAMED.to_owned());
+        let media_type = media_type.unwrap_or_else(|| upload::BINARY.to_owned());
         Creation {
             visitor: self.visitor.clone(),
-            name: name.unwrap_or_else(|| multipart::UNNAMED.to_owned()),
-            media_type: media_type.unwrap_or_else(|| upload::BINARY.to_owned()),
+            words: Words { name, media_type, path, fields },
             protocol,
             metadata: None,
             concat: None,
