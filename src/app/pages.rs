@@ -72,7 +72,7 @@ fn result(labels: &Labels, receipt: Receipt) -> impl IntoView + use<> {
         (!path.is_empty()).then(|| view! { <p class="pl-facts" data-pl-path=""><bdi>{path}</bdi></p> });
     // What came along: words of the person's own browser, told as they came.
     let fields = fields.into_iter().map(|(name, value)| {
-        view! { <p class="pl-facts" data-pl-field=name.clone()><bdi>{name}</bdi>": "<bdi>{value}</bdi></p> }
+        view! { <p class="pl-facts" data-pl-field=""><bdi>{name}</bdi>": "<bdi>{value}</bdi></p> }
     });
     let fields = fields.collect_view();
     view! {

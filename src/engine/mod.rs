@@ -22,6 +22,7 @@ pub mod event;
 mod item;
 mod meter;
 pub mod news;
+mod page_tests;
 mod queue;
 mod resume;
 mod resume_tests;
