@@ -421,8 +421,7 @@ async fn a_day(server: &Arc<Server>, whole: &[u8]) {
     }
     let creation = Creation {
         visitor: visitor(),
-        name: "a".to_owned(),
-        media_type: "text/plain".to_owned(),
+        words: Words { name: "a".to_owned(), media_type: "text/plain".to_owned(), ..Words::default() },
         protocol: Protocol::Tus,
         metadata: None,
         concat: Some(format!("final;/files/{} /files/{}", parts[0], parts[1])),
