@@ -203,7 +203,9 @@ impl Pace {
 
 fn answer(xhr: &XmlHttpRequest) -> Option<Answer> {
     let status = xhr.status().ok().filter(|status| *status != 0)?;
-    let retry_after = xhr.get_response_header("Retry-After").ok().flatten();
+    // Of another origin's answer a browser shows few headers, and complains of the question.
+    let refused = status >= 400;
+    let retry_after = refused.then(|| xhr.get_response_header("Retry-After").ok().flatten()).flatten();
     Some(Answer {
         xhr: xhr.clone(),
         status,
