@@ -12,14 +12,19 @@ const GLUE = 'pkg/plimsoll.js';
 const WASM = 'pkg/plimsoll.wasm';
 const STYLE = 'pkg/widget.css';
 
-const TEXTS = ['server', 'action', 'protocol', 'resumable', 'threshold', 'slice', 'field', 'accept', 'max-files', 'concurrency', 'retries', 'progress'];
-// Those that are true when nothing is said have a plus.
-const TRUTHS = ['multiple+', 'auto-start+', 'digest'];
-const FORMS = ['name', 'required', 'disabled'];
-const truths = new Map(TRUTHS.map((name) => [name.replace('+', ''), name.endsWith('+')]));
-const SETTINGS = [...TEXTS, ...truths.keys()];
+const TEXTS = ['server', 'action', 'protocol', 'resumable', 'threshold', 'slice', 'field', 'accept', 'capture', 'max-size', 'max-total', 'max-files', 'concurrency', 'retries', 'progress'];
+// Lines of `name: value`; as properties they may be objects.
+const LISTS = ['headers', 'fields'];
+// The value is what holds when nothing is said.
+const TRUTHS = { multiple: true, 'auto-start': true, dotfiles: true, guard: true, remember: true, directory: false, 'drop-anywhere': false, 'wake-lock': false, digest: false, credentials: false };
+// `labels` has no property: on a form control that is the list of its <label>s.
+const SETTINGS = [...TEXTS, ...LISTS, ...Object.keys(TRUTHS), 'labels'];
+// The widget's own words come with it.
+const SOON = 'Choose a file.';
 
 const here = (name) => new URL(name, import.meta.url).href;
+const pairs = (object) => Object.entries(object ?? {});
+const flat = (object) => pairs(object).flatMap(([name, value]) => [name, String(value)]);
 
 let loading;
 /** Fetches glue, WebAssembly and style side by side, once for the page; after a failure the next call tries again. */
@@ -27,9 +32,8 @@ function load() {
   loading ??= (async () => {
     const style = fetch(here(STYLE)).then((answer) => (answer.ok ? answer.text() : Promise.reject(new Error(`${answer.status} ${answer.url}`))));
     const wasm = fetch(here(WASM));
-    const glue = import(here(GLUE));
     // Whichever fails first is what is told; the others must not be called unhandled.
-    const [text, bundle] = await Promise.all([style, glue, wasm]);
+    const [text, bundle] = await Promise.all([style, import(here(GLUE)), wasm]);
     await bundle.default({ module_or_path: wasm });
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(text);
@@ -42,18 +46,21 @@ function load() {
   return loading;
 }
 
-class PlimsollUpload extends HTMLElement {
+export class PlimsollUpload extends HTMLElement {
   static formAssociated = true;
-  static observedAttributes = [...SETTINGS, 'lang', 'required', 'name'];
+  static observedAttributes = [...SETTINGS, 'name', 'required'];
 
   #internals = this.attachInternals();
-  /** The widget, while there is one. */
+  /** The widget, while there is one, and what it was set up with. */
   #widget;
+  #setup = '';
   #beginning = false;
   /** Files that were added before there was a widget. */
   #early = [];
   /** Receipts of the stored files in the list, by the files' numbers. */
   #stored = new Map();
+  #beforeRequest;
+  #readAnswer;
 
   constructor() {
     super();
@@ -62,9 +69,125 @@ class PlimsollUpload extends HTMLElement {
       if (!(name in PlimsollUpload.prototype)) continue;
       const value = this[name];
       delete this[name];
-      this[name] = value;
+      // What can only be read was never a setting.
+      if (Object.getOwnPropertyDescriptor(PlimsollUpload.prototype, name)?.set) this[name] = value;
     }
   }
+
+  // --- What a page can read, set and do ---
+
+  get type() {
+    return this.localName;
+  }
+
+  get form() {
+    return this.#internals.form;
+  }
+
+  get validity() {
+    return this.#internals.validity;
+  }
+
+  get validationMessage() {
+    return this.#internals.validationMessage;
+  }
+
+  get willValidate() {
+    return this.#internals.willValidate;
+  }
+
+  checkValidity() {
+    return this.#internals.checkValidity();
+  }
+
+  reportValidity() {
+    return this.#internals.reportValidity();
+  }
+
+  /** What the rows show now. */
+  get files() {
+    return this.#widget?.files() ?? [];
+  }
+
+  /** Receipts of the stored files in the list, in the order they were stored. */
+  get receipts() {
+    return [...this.#stored.values()];
+  }
+
+  /** What the form would send, as one text. */
+  get value() {
+    return this.receipts.map(worth).join(' ');
+  }
+
+  /** Whether something in the list has not ended. */
+  get busy() {
+    return this.#widget?.busy() ?? false;
+  }
+
+  get beforeRequest() {
+    return this.#beforeRequest;
+  }
+
+  set beforeRequest(ask) {
+    this.#beforeRequest = ask;
+    this.#begin();
+  }
+
+  get readAnswer() {
+    return this.#readAnswer;
+  }
+
+  set readAnswer(read) {
+    this.#readAnswer = read;
+    this.#begin();
+  }
+
+  /** Takes files as if a person had picked them; those that come before the widget wait for it. */
+  add(files) {
+    const input = this.shadowRoot?.querySelector('[data-pl-input]');
+    if (!input) {
+      this.#early.push(...files);
+      return;
+    }
+    const list = new DataTransfer();
+    // What it holds was added a moment ago, before the widget came alive.
+    for (const file of [...input.files, ...files]) list.items.add(file);
+    input.files = list.files;
+    input.dispatchEvent(new Event('change', { bubbles: true }));
+  }
+
+  // Each takes the number of a file, or none for all.
+
+  start(id) {
+    this.#widget?.act('start', id);
+  }
+
+  pause(id) {
+    this.#widget?.act('pause', id);
+  }
+
+  resume(id) {
+    this.#widget?.act('resume', id);
+  }
+
+  retry(id) {
+    this.#widget?.act('retry', id);
+  }
+
+  cancel(id) {
+    this.#widget?.act('cancel', id);
+  }
+
+  /** Takes a file off the list, or all that have ended. (`remove` is every element's own, and takes that away.) */
+  clear(id) {
+    this.#widget?.act('remove', id);
+  }
+
+  focus(options) {
+    this.shadowRoot?.querySelector('[data-pl-input]')?.focus(options);
+  }
+
+  // --- What the browser tells ---
 
   connectedCallback() {
     this.#begin();
@@ -80,8 +203,9 @@ class PlimsollUpload extends HTMLElement {
 
   attributeChangedCallback(name, old, value) {
     if (old === value) return;
-    if (FORMS.includes(name)) this.#weigh();
-    else this.#begin();
+    this.#weigh();
+    // All that a script changes in one go is one change.
+    queueMicrotask(() => this.#begin());
   }
 
   formDisabledCallback(disabled) {
@@ -89,38 +213,44 @@ class PlimsollUpload extends HTMLElement {
     if (frame) frame.disabled = disabled;
   }
 
-  /** Takes files as if a person had picked them; those that come before the widget wait for it. */
-  add(files) {
-    const input = this.shadowRoot?.querySelector('[data-pl-input]');
-    if (!input) return this.#early.push(...files);
-    const list = new DataTransfer();
-    for (const file of files) list.items.add(file);
-    input.files = list.files;
-    input.dispatchEvent(new Event('change', { bubbles: true }));
+  formResetCallback() {
+    this.#early = [];
+    this.cancel();
+    this.clear();
   }
 
+  // --- The widget ---
+
+  /** Puts the widget up, or up anew when its settings have changed and its list is empty. */
   async #begin() {
-    if (this.#beginning || this.#widget || !this.isConnected) return;
+    if (this.#beginning || !this.isConnected) return;
     this.#beginning = true;
     try {
-      const { bundle, sheet } = await load();
-      if (!this.isConnected) return;
+      const loaded = load();
+      // What is inside the tag may still be on its way.
+      if (document.readyState === 'loading') await new Promise((parsed) => document.addEventListener('DOMContentLoaded', parsed, { once: true }));
+      const { bundle, sheet } = await loaded;
+      const settings = this.#settings();
+      const setup = JSON.stringify([settings, !!this.#beforeRequest, !!this.#readAnswer]);
+      if (!this.isConnected || setup === this.#setup || (this.#widget && this.files.length)) return;
       const frame = document.createElement('fieldset');
-      frame.className = 'pl-frame';
-      frame.setAttribute('part', 'frame');
+      frame.className = 'pl-tag';
+      frame.setAttribute('part', 'base');
       frame.disabled = this.matches(':disabled');
-      const widget = new bundle.UploadElement(frame, this.#settings(), here('.'), (kind, detail) => this.#tell(kind, detail));
+      // Told once, not again with every other attribute that changes.
+      this.#setup = setup;
+      const read = this.#readAnswer && ((status, text) => this.#readAnswer(status, text));
+      const widget = new bundle.UploadElement(frame, settings, here('.'), (kind, detail) => this.#hear(kind, detail), !!this.#beforeRequest, read);
+      this.#widget?.free();
       this.#widget = widget;
+      // Where the focus goes is delegated, or else Firefox would not show what is wrong with the control.
       const root = this.shadowRoot ?? this.attachShadow({ mode: 'open', delegatesFocus: true });
       root.adoptedStyleSheets = [sheet];
       root.replaceChildren(frame);
       this.#adopt();
+      this.#weigh();
     } catch (error) {
-      for (const reason of [error].flat()) {
-        const message = reason?.message ?? String(reason);
-        console.error(`<plimsoll-upload>: ${message}`, this);
-        this.#tell('error', { message });
-      }
+      for (const reason of [error].flat()) this.#complain(reason);
     } finally {
       this.#beginning = false;
     }
@@ -129,63 +259,150 @@ class PlimsollUpload extends HTMLElement {
   #end() {
     this.#widget?.free();
     this.#widget = undefined;
+    this.#setup = '';
     this.shadowRoot?.replaceChildren();
     this.#stored.clear();
     this.#weigh();
   }
 
-  /** Names and values of all attributes that set the widget up, one after the other. */
+  /** Names and values of all that sets the widget up, one after the other. */
   #settings() {
-    const form = this.querySelector('form');
-    const input = this.#input();
     const said = new Map();
     const say = (name, value) => value && said.set(name, value);
+    // A form inside the tag has said most of it already.
+    const form = this.querySelector('form');
+    const input = this.#fallback();
     say('action', form?.getAttribute('action'));
     if (input) {
       say('field', input.name);
       say('accept', input.accept);
       if (!input.multiple) said.set('multiple', 'false');
     }
+    const hidden = [...this.querySelectorAll('input[type=hidden][name]')].map(({ name, value }) => `${name}: ${value}`);
     // The tag itself has the last word.
     for (const name of SETTINGS) if (this.hasAttribute(name)) said.set(name, this.getAttribute(name));
+    say('fields', [...hidden, said.get('fields')].filter(Boolean).join('\n'));
     return [...said].flat();
   }
 
-  #input() {
+  /** The file input inside the tag. */
+  #fallback() {
     return this.querySelector('input[type=file]');
   }
 
   /** Takes over from what was inside the tag until now: its files; and it takes no part in any form any more. */
   #adopt() {
-    const files = [...(this.#input()?.files ?? []), ...this.#early.splice(0)];
-    if (files.length) this.add(files);
+    const files = [...(this.#fallback()?.files ?? []), ...this.#early.splice(0)];
     for (const control of this.querySelectorAll('input, button, select, textarea')) control.disabled = true;
+    const picked = this.#fallback();
+    if (picked) picked.value = '';
+    if (files.length) this.add(files);
   }
 
-  #tell(kind, detail) {
-    return this.dispatchEvent(new CustomEvent(`plimsoll-${kind}`, { detail, bubbles: true, composed: true }));
+  /** What the widget tells and asks. */
+  #hear(kind, detail) {
+    if (kind === 'before-upload') return this.#beforeUpload(detail.file);
+    if (kind === 'before-request') return this.#extra(detail);
+    if (kind === 'stored') this.#stored.set(detail.file.id, detail.receipt);
+    if (kind === 'removed') this.#stored.delete(detail.file.id);
+    if (kind !== 'progress') this.#weigh();
+    this.#tell(kind, detail);
+    // Settings that have changed meanwhile have waited for an empty list.
+    if (kind === 'removed') queueMicrotask(() => this.#begin());
+    return undefined;
   }
 
-  #weigh() {}
+  #tell(kind, detail, cancelable = false) {
+    return this.dispatchEvent(new CustomEvent(`plimsoll-${kind}`, { detail, bubbles: true, composed: true, cancelable }));
+  }
+
+  #beforeUpload(file) {
+    let refuse, name;
+    const waits = [];
+    const detail = {
+      file,
+      fields: {},
+      rename: (other) => (name = String(other)),
+      refuse: (reason = '') => (refuse = String(reason)),
+      waitUntil: (promise) => waits.push(promise),
+    };
+    if (!this.#tell('before-upload', detail, true)) refuse ??= '';
+    const answer = () => ({ refuse, name, fields: flat(detail.fields) });
+    return waits.length ? Promise.all(waits).then(answer) : answer();
+  }
+
+  async #extra({ file, again }) {
+    try {
+      const { headers, fields } = (await this.#beforeRequest?.(file, again)) ?? {};
+      return { headers: flat(headers), fields: flat(fields) };
+    } catch (error) {
+      this.#complain(error);
+      throw error;
+    }
+  }
+
+  #complain(reason) {
+    const message = reason?.message ?? String(reason);
+    console.error(`<plimsoll-upload>: ${message}`, this);
+    this.#tell('error', { message });
+  }
+
+  // --- The form around it ---
+
+  /** Says what the form would send, and whether it may be sent. */
+  #weigh() {
+    const busy = this.busy;
+    const missing = this.required && !this.#stored.size;
+    // What was in the tag stands for itself as long as it is there.
+    const waits = !this.#widget && this.#fallback();
+    const anchor = this.shadowRoot?.querySelector('[data-pl-input]');
+    if ((busy || missing) && !waits) {
+      const why = this.#widget?.why(busy) ?? SOON;
+      this.#internals.setValidity({ customError: busy, valueMissing: !busy }, why, ...(anchor ? [anchor] : []));
+    } else {
+      this.#internals.setValidity({});
+    }
+    // While it is busy nothing is sent.
+    if (busy && this.#widget) return;
+    const entries = new FormData();
+    if (this.name) for (const receipt of this.receipts) entries.append(this.name, worth(receipt));
+    this.#internals.setFormValue(entries);
+  }
 }
 
-/** Properties that are attributes: texts as they are, truths with the default that they have. */
-const camel = (name) => name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
-for (const name of [...TEXTS, 'name', ...truths.keys(), 'required', 'disabled']) {
-  const isText = TEXTS.includes(name) || name === 'name';
-  const byDefault = truths.get(name) ?? false;
-  Object.defineProperty(PlimsollUpload.prototype, camel(name), {
-    configurable: true,
-    enumerable: true,
-    get() {
+/** What stands for a stored file: its id, or the address that another server has told. */
+const worth = ({ id, url }) => id ?? url;
+
+/** Properties that are attributes: texts as they are, truths with what holds when nothing is said. */
+const reflect = (name, get, set) => {
+  const property = name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+  Object.defineProperty(PlimsollUpload.prototype, property, { configurable: true, enumerable: true, get, set });
+};
+for (const name of [...TEXTS, ...LISTS, 'name']) {
+  reflect(
+    name,
+    function () {
+      return this.getAttribute(name) ?? '';
+    },
+    function (value) {
+      const text = typeof value === 'object' ? pairs(value).map((pair) => pair.join(': ')).join('\n') : String(value ?? '');
+      if (text) this.setAttribute(name, text);
+      else this.removeAttribute(name);
+    },
+  );
+}
+for (const [name, byDefault] of Object.entries({ ...TRUTHS, required: false, disabled: false })) {
+  reflect(
+    name,
+    function () {
       const value = this.getAttribute(name);
-      return isText ? (value ?? '') : value === null ? byDefault : value !== 'false';
+      return value === null ? byDefault : value !== 'false';
     },
-    set(value) {
-      if (isText ? (value ?? '') === '' : !value && !byDefault) this.removeAttribute(name);
-      else this.setAttribute(name, isText ? value : value ? '' : 'false');
+    function (value) {
+      if (!value === !byDefault) this.removeAttribute(name);
+      else this.setAttribute(name, value ? '' : 'false');
     },
-  });
+  );
 }
 
 customElements.get('plimsoll-upload') ?? customElements.define('plimsoll-upload', PlimsollUpload);

@@ -1,8 +1,14 @@
 // <plimsoll-upload> on pages that know nothing of Leptos: before and after it is defined, moved, removed, several,
 // under a strict policy, from another origin, and inside a form.
 
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Locator, Page } from '@playwright/test';
+import { build } from 'esbuild';
+import type { PlimsollUpload } from '../../public/upload-widget.js';
 import { MIB } from '../fixtures/files';
+import { installWasmWatch } from '../fixtures/memory';
+import { NetProxy } from '../fixtures/netproxy';
 import { Pages } from '../fixtures/pages';
 import { Server } from '../fixtures/server';
 import { expect, test } from '../fixtures/test';
@@ -182,4 +188,302 @@ test('an attribute that cannot be read is told, and what was in the tag stays us
     host.setAttribute('slice', '10MB');
   });
   await tag.alive();
+});
+
+test('it tells everything, once and in order, and can be told what to do', async ({ page, net, files, silence }) => {
+  silence.listen(page);
+  await page.goto(`${net.url}/plain.html`);
+  const tag = new Tag(page);
+  await tag.alive();
+  await page.evaluate(() => {
+    const told: string[] = [];
+    Object.assign(window, { told });
+    const host = document.querySelector('plimsoll-upload') as PlimsollUpload;
+    for (const kind of ['added', 'rejected', 'before-upload', 'started', 'stored', 'failed', 'paused', 'resumed', 'cancelled', 'removed', 'ended'] as const) {
+      document.addEventListener(`plimsoll-${kind}`, (event) => told.push('file' in event.detail ? `${kind} ${event.detail.file.name}` : kind));
+    }
+    host.addEventListener('plimsoll-progress', ({ detail }) => {
+      if (detail.received > detail.file.size || detail.sent > detail.file.size) told.push('more than there is');
+    });
+    host.autoStart = false;
+  });
+  await expect(tag.host).toHaveAttribute('auto-start', 'false');
+  await tag.alive();
+  const told = () => page.evaluate(() => (window as unknown as { told: string[] }).told.splice(0));
+
+  await page.evaluate(() => {
+    const host = document.querySelector('plimsoll-upload') as PlimsollUpload;
+    host.add([new File(['one'], 'one.txt', { type: 'text/plain' }), new File(['two'], 'two.txt')]);
+  });
+  await tag.state('two.txt', 'queued');
+  const rows = await tag.host.evaluate((host: PlimsollUpload) => host.files);
+  expect(rows).toMatchObject([{ name: 'one.txt', size: 3, percent: 0 }, { name: 'two.txt' }]);
+  expect((await told()).slice(0, 2)).toEqual(['added one.txt', 'added two.txt']);
+  await tag.host.evaluate((host: PlimsollUpload) => host.start(host.files[1]?.id));
+  await tag.state('two.txt', 'done');
+  expect(await told()).toEqual(expect.arrayContaining(['before-upload two.txt', 'started two.txt', 'stored two.txt']) as unknown);
+  await tag.host.evaluate((host: PlimsollUpload) => host.cancel());
+  await tag.state('one.txt', 'cancelled');
+  await tag.host.evaluate((host: PlimsollUpload) => host.retry(host.files[0]?.id));
+  await tag.state('one.txt', 'done');
+  expect(await told()).toEqual(['cancelled one.txt', 'ended', 'before-upload one.txt', 'started one.txt', 'stored one.txt', 'ended']);
+  expect(await tag.host.evaluate((host: PlimsollUpload) => [host.value, host.receipts.map(({ id }) => id).join(' '), host.busy])).toEqual([
+    expect.stringMatching(/^[a-z2-7]{26} [a-z2-7]{26}$/),
+    expect.stringMatching(/^[a-z2-7]{26} [a-z2-7]{26}$/),
+    false,
+  ]);
+  await tag.host.evaluate((host: PlimsollUpload) => host.clear());
+  await expect(tag.host.locator('[data-pl-row]')).toHaveCount(0);
+  expect(await told()).toEqual(['removed one.txt', 'removed two.txt']);
+  expect(await tag.host.evaluate((host: PlimsollUpload) => host.value)).toBe('');
+
+  net.behave({ kind: 'slow', rate: MIB });
+  await tag.host.evaluate((host: PlimsollUpload) => {
+    host.autoStart = true;
+    host.protocol = 'resumable';
+  });
+  await expect(tag.host.locator('[data-pl-drop]')).toBeVisible();
+  const sample = await files.sample('held.bin', 4 * MIB);
+  await tag.input.setInputFiles(sample.path);
+  await expect.poll(() => net.read).toBeGreaterThan(0);
+  await tag.host.evaluate((host: PlimsollUpload) => host.pause());
+  await tag.state(sample.name, 'paused');
+  await tag.host.evaluate((host: PlimsollUpload) => host.resume());
+  net.release();
+  await tag.state(sample.name, 'done');
+  const names = (await told()).map((line) => line.split(' ')[0]);
+  expect(names).toEqual(['added', 'before-upload', 'started', 'paused', 'resumed', 'stored', 'ended']);
+});
+
+test('before a file is sent the page may rename it, add fields, take its time, and refuse', async ({ page, server, silence }) => {
+  silence.listen(page);
+  await page.goto(`${server.url}/plain.html`);
+  const tag = new Tag(page);
+  await tag.alive();
+  const receipts = await tag.host.evaluate(async (host: PlimsollUpload) => {
+    host.addEventListener('plimsoll-before-upload', (event) => {
+      const { detail } = event;
+      if (detail.file.name === 'plain refusal.txt') event.preventDefault();
+      if (detail.file.name === 'refused.txt') detail.waitUntil(new Promise((later) => setTimeout(later)).then(() => detail.refuse('Not on a Sunday.')));
+      if (detail.file.name === 'broken.txt') detail.waitUntil(Promise.reject(new Error('No token was to be had.')));
+      if (detail.file.name === 'renamed.txt') {
+        detail.rename('another é.txt');
+        detail.waitUntil(Promise.resolve().then(() => (detail.fields.album = 'holidays: "sun"')));
+      }
+    });
+    const ended = new Promise((told) => host.addEventListener('plimsoll-ended', told));
+    host.add(['plain refusal.txt', 'refused.txt', 'broken.txt', 'renamed.txt'].map((name) => new File([name], name)));
+    await ended;
+    return host.receipts;
+  });
+  expect(receipts).toMatchObject([{ name: 'another é.txt', size: 11, proof: 'stored' }]);
+  const reason = (name: string) => tag.row(name).locator('[data-pl-reason]');
+  await expect(reason('refused.txt')).toHaveText('Not on a Sunday.');
+  await expect(reason('broken.txt')).toHaveText('No token was to be had.');
+  await expect(reason('plain refusal.txt')).not.toBeEmpty();
+  for (const name of ['plain refusal.txt', 'refused.txt', 'broken.txt']) await expect(tag.row(name)).toHaveAttribute('data-error', 'declined');
+});
+
+test.describe('inside a form', () => {
+  let site: Pages;
+  let server: Server;
+
+  test.beforeAll(async () => {
+    site = await Pages.start();
+    server = await Server.start(['--allow-origin', site.url]);
+  });
+
+  test.afterAll(async () => {
+    await site?.stop();
+    await server?.stop();
+  });
+
+  test('it is a control like others: value, validity, reset, disabled', async ({ page, files, silence }) => {
+    silence.listen(page);
+    const net = await NetProxy.start(server.url);
+    site.put('/letter', { type: 'text/html; charset=utf-8', body: '<!doctype html><title>Sent</title><link rel="icon" href="data:,"><p>Sent' });
+    const control = `<plimsoll-upload name="attachment" server="${net.url}" required><input type="file" name="file" multiple></plimsoll-upload>`;
+    site.page('/', server.url, `<form action="/letter" method="post" enctype="multipart/form-data"><input name="subject" value="Hello"><fieldset id="part">${control}</fieldset><button>Send</button></form>`);
+    try {
+      await page.goto(site.url);
+      const tag = new Tag(page);
+      await tag.alive();
+      const look = () =>
+        tag.host.evaluate((host: PlimsollUpload) => {
+          const form = host.form as HTMLFormElement;
+          return {
+            sent: [...new FormData(form)].map(([name, value]) => `${name}=${typeof value === 'string' ? value : value.name}`),
+            valid: form.checkValidity(),
+            missing: host.validity.valueMissing,
+            says: host.validationMessage,
+          };
+        });
+      expect(await look()).toEqual({ sent: ['subject=Hello'], valid: false, missing: true, says: 'Choose a file.' });
+      await page.locator('button', { hasText: 'Send' }).click();
+      expect(new URL(page.url()).pathname, 'the browser refuses to send it').toBe('/');
+
+      // While something is on its way.
+      net.behave({ kind: 'hold', frames: 'processing' });
+      const samples = [await files.sample('letter.bin', 1000), await files.sample('other.bin', 2000)];
+      await tag.input.setInputFiles(samples.map(({ path }) => path));
+      await tag.state('letter.bin', 'processing');
+      expect(await look()).toMatchObject({ valid: false, missing: false, says: 'Some files are not stored yet. Wait for them, or remove them.' });
+      await page.locator('button', { hasText: 'Send' }).click();
+      expect(new URL(page.url()).pathname).toBe('/');
+      net.release();
+      await tag.state('letter.bin', 'done');
+      await tag.state('other.bin', 'done');
+      const ids = await tag.host.evaluate((host: PlimsollUpload) => host.receipts.map(({ id }) => `attachment=${id}`));
+      expect(ids).toHaveLength(2);
+      const letter = await tag.host.evaluate((host: PlimsollUpload) => `attachment=${host.receipts.find(({ name }) => name === 'letter.bin')?.id}`);
+      expect(await look()).toEqual({ sent: ['subject=Hello', ...ids], valid: true, missing: false, says: '' });
+
+      // What is taken off the list is not sent.
+      await tag.row('other.bin').locator('[data-pl-action=remove]').click();
+      await expect.poll(look).toMatchObject({ sent: ['subject=Hello', letter], valid: true });
+
+      const fieldset = page.locator('#part');
+      await fieldset.evaluate((part: HTMLFieldSetElement) => (part.disabled = true));
+      await expect(tag.input).toBeDisabled();
+      expect((await look()).sent, 'what is disabled is not sent').toEqual(['subject=Hello']);
+      await fieldset.evaluate((part: HTMLFieldSetElement) => (part.disabled = false));
+      await expect(tag.input).toBeEnabled();
+
+      await page.locator('button', { hasText: 'Send' }).click();
+      await expect(page.locator('p')).toHaveText('Sent');
+      expect(site.posted.at(-1)).toMatchObject({ path: '/letter', fields: [['subject', 'Hello'], ['attachment', letter.split('=')[1]]] });
+
+      await page.goto(site.url);
+      await tag.alive();
+      await tag.input.setInputFiles(samples[0]?.path ?? '');
+      await tag.state('letter.bin', 'done');
+      await tag.host.evaluate((host: PlimsollUpload) => host.form?.reset());
+      await expect(tag.host.locator('[data-pl-row]')).toHaveCount(0);
+      expect(await look()).toMatchObject({ sent: ['subject=Hello'], missing: true });
+    } finally {
+      await net.stop();
+    }
+  });
+});
+
+test('the form of a site whose server is not ours: its fields before the file, a token in a header, its own answer', async ({ page, server, files, silence }) => {
+  silence.listen(page);
+  const site = await Pages.start();
+  try {
+    site.put('/photos/', { type: 'text/plain', body: 'thank you' });
+    site.page(
+      '/',
+      server.url,
+      '<plimsoll-upload headers="X-Requested-With: plimsoll" fields="album: sea"><form action="/photos/" method="post" enctype="multipart/form-data">' +
+        '<input type="hidden" name="csrfmiddlewaretoken" value="s3cret"><input type="file" name="photo" accept=".bin"><button>Send</button></form></plimsoll-upload>',
+    );
+    await page.goto(site.url);
+    const tag = new Tag(page);
+    await tag.alive();
+    await tag.host.evaluate((host: PlimsollUpload) => {
+      host.beforeRequest = (_file, again) => Promise.resolve({ headers: { 'X-CSRFToken': again ? 'fresh' : 's3cret' } });
+      host.readAnswer = (status, text) => {
+        if (status !== 200 || text !== 'thank you') throw new Error(`It said ${text}.`);
+        return { url: '/photos/1' };
+      };
+    });
+    await tag.alive();
+    const sample = await files.sample('photo.bin', 5000);
+    await tag.input.setInputFiles(sample.path);
+    await tag.state(sample.name, 'done');
+    const [posted] = site.posted;
+    expect(posted?.headers).toMatchObject({ 'x-csrftoken': 's3cret', 'x-requested-with': 'plimsoll' });
+    expect(posted?.fields).toEqual([['csrfmiddlewaretoken', 's3cret'], ['album', 'sea'], ['photo', 'photo.bin']]);
+    expect(posted?.files[0]?.length).toBe(sample.size);
+    expect(await tag.host.evaluate((host: PlimsollUpload) => [host.value, host.receipts[0]?.proof])).toEqual(['/photos/1', 'accepted']);
+
+    site.put('/photos/', { type: 'text/plain', body: 'no' });
+    await tag.host.evaluate((host: PlimsollUpload) => host.clear());
+    await tag.input.setInputFiles(sample.path);
+    await tag.state(sample.name, 'failed');
+    await expect(tag.row(sample.name).locator('[data-pl-reason]')).toHaveText('It said no.');
+  } finally {
+    await site.stop();
+  }
+});
+
+test('in a page made with React', async ({ page, files, silence }) => {
+  silence.listen(page);
+  const end2end = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
+  const bundle = await build({
+    entryPoints: [path.join(end2end, '../public/examples/react.tsx')],
+    nodePaths: [path.join(end2end, 'node_modules')],
+    define: { 'process.env.NODE_ENV': '"production"' },
+    jsx: 'automatic',
+    bundle: true,
+    format: 'iife',
+    write: false,
+  });
+  const site = await Pages.start();
+  const server = await Server.start(['--allow-origin', site.url]);
+  try {
+    site.put('/react.js', { type: 'text/javascript', body: bundle.outputFiles[0]?.text ?? '' });
+    site.page('/', server.url, '<div id="root"></div><script src="/react.js"></script>');
+    await page.goto(site.url);
+    const tag = new Tag(page);
+    await tag.alive();
+    await expect(tag.input).not.toHaveAttribute('multiple');
+    await expect(tag.input).toHaveAttribute('accept', '.bin, image/*');
+    const [sample, empty] = [await files.sample('react.bin', MIB), await files.sample('empty.bin', 0)];
+    await tag.input.setInputFiles(sample.path);
+    await tag.state(sample.name, 'done');
+    await expect(page.locator('li', { hasText: sample.name }).last()).toBeVisible();
+    await expect(page.locator('form > ul > li')).toHaveText([sample.name]);
+    await tag.input.setInputFiles(empty.path);
+    await expect(tag.row(empty.name).locator('[data-pl-reason]')).toHaveText('This file is empty.');
+    await page.getByRole('button', { name: 'No attachments' }).click();
+    await expect(tag.host).toHaveCount(0);
+    await page.getByRole('button', { name: 'Attachments', exact: true }).click();
+    await tag.alive();
+    await expect(tag.host.locator('[data-pl-row]')).toHaveCount(0);
+  } finally {
+    await site.stop();
+    await server.stop();
+  }
+});
+
+test('five hundred tags made and removed leave nothing behind', async ({ page, server, browserName }) => {
+  test.skip(browserName !== 'chromium', 'Only Chromium tells how much a page holds.');
+  test.setTimeout(180_000);
+  await page.addInitScript(installWasmWatch);
+  await page.goto(`${server.url}/plain.html`);
+  await new Tag(page).alive();
+  const rounds = (count: number) =>
+    page.evaluate(async (count) => {
+      for (let round = 0; round < count; round++) {
+        const made = document.createElement('plimsoll-upload');
+        document.body.append(made);
+        // Some are taken away before they are alive, most after it.
+        if (round % 5) while (!made.shadowRoot?.querySelector('[data-hydrated]')) await new Promise((later) => setTimeout(later));
+        if (round % 2) made.add([new File(['x'], 'x.txt')]);
+        made.remove();
+        await new Promise((later) => setTimeout(later));
+      }
+    }, count);
+  const client = await page.context().newCDPSession(page);
+  await client.send('Performance.enable');
+  const held = async () => {
+    // Twice: what the first finds, finalizers may let go of.
+    for (let i = 0; i < 2; i++) {
+      await client.send('HeapProfiler.collectGarbage');
+      await page.evaluate(() => new Promise((later) => setTimeout(later)));
+    }
+    const { nodes, jsEventListeners } = await client.send('Memory.getDOMCounters');
+    const { metrics } = await client.send('Performance.getMetrics');
+    const wasm = await page.evaluate(() => window.plMemories[0]?.buffer.byteLength ?? 0);
+    return { nodes, jsEventListeners, wasm, heap: metrics.find(({ name }) => name === 'JSHeapUsedSize')?.value ?? 0 };
+  };
+  await rounds(50);
+  const before = await held();
+  await rounds(500);
+  const after = await held();
+  expect(after.nodes - before.nodes, 'DOM nodes').toBeLessThan(100);
+  expect(after.jsEventListeners - before.jsEventListeners, 'listeners').toBeLessThan(50);
+  expect(after.wasm - before.wasm, 'bytes of the WASM memory').toBeLessThan(MIB);
+  expect(after.heap - before.heap, 'bytes of the heap').toBeLessThan(500_000);
 });

@@ -27,7 +27,7 @@ use super::{
     announcer::Announcer,
     file_row::Row,
     hooks::{Hooks, UploadEvent},
-    labels::{self, Labels, base},
+    labels::{self, Labels, Word, base},
     runtime,
     runtime::{File, Runtime},
     text,
@@ -75,6 +75,11 @@ impl Reach {
         let Some(shared) = self.0.upgrade() else { return Vec::new() };
         let (now_ms, core) = (shared.runtime.now_ms(), lock(&shared.core));
         core.queue.rows().filter_map(|id| core.queue.row(id, now_ms)).collect()
+    }
+
+    pub(super) fn say(&self, word: Word) -> String {
+        let shared = self.0.upgrade();
+        shared.map(|shared| shared.labels.with_untracked(|labels| labels.text(word))).unwrap_or_default()
     }
 
     pub(super) fn total(&self) -> TotalView {

@@ -74,12 +74,13 @@ pub(crate) fn DropZone(
 
     view! {
         // Before the file: a server that reads the form as it comes must know of the wish before the bytes.
-        <label class="pl-check">
+        <label class="pl-check" part="check">
             <input type="checkbox" name="digest" value="sha-256" data-pl-digest="" checked=options.digest/>
             <span>{says(&labels, Word::WantDigest)}</span>
         </label>
         <div
             class="pl-drop"
+            part="drop"
             data-pl-drop=""
             data-over=move || truth(over.get())
             on:dragenter=dragged.clone()
@@ -87,14 +88,15 @@ pub(crate) fn DropZone(
             on:dragleave=left
             on:drop=dropped
         >
-            <svg class="pl-load-line" viewBox="0 0 48 48" aria-hidden="true" focusable="false">
+            <svg class="pl-load-line" part="mark" viewBox="0 0 48 48" aria-hidden="true" focusable="false">
                 <circle cx="24" cy="24" r="13"></circle>
                 <path d="M3 24h42"></path>
             </svg>
             <label class="pl-pick">
-                <span class="pl-headline">{says(&labels, headline)}</span>
+                <span class="pl-headline" part="headline">{says(&labels, headline)}</span>
                 <input
                     class="pl-input"
+                    part="input"
                     type="file"
                     data-pl-input=""
                     name=options.field.clone()
@@ -105,7 +107,7 @@ pub(crate) fn DropZone(
                 />
             </label>
             {folder}
-            <p class="pl-limits">{limits}</p>
+            <p class="pl-limits" part="limits">{limits}</p>
             <button class="pl-button pl-submit" type="submit" data-pl-submit="" hidden=move || alive.get()>
                 {says(&labels, Word::Upload)}
             </button>

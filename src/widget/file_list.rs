@@ -40,7 +40,7 @@ pub(crate) fn FileList(
             data-long=move || truth(short.with(|total| total.listed as usize > SHORT))
             hidden=move || empty.with(|total| total.listed == 0)
         >
-        <ul class="pl-list" data-pl-list="" aria-label=name>
+        <ul class="pl-list" part="list" data-pl-list="" aria-label=name>
             {move || Rows { rows: rows.get(), controller: controller.clone(), owner: owner.clone() }}
         </ul>
         </div>
@@ -80,6 +80,7 @@ pub(crate) fn TotalLine(
     view! {
         <div
             class="pl-total"
+            part="total"
             data-pl-total=""
             data-percent=text(|total| Some(total.percent.to_string()))
             data-active=text(|total| Some(total.active.to_string()))
@@ -87,11 +88,12 @@ pub(crate) fn TotalLine(
             data-failed=text(|total| Some(total.failed.to_string()))
             hidden=flag(|total| total.listed == 0)
         >
-            <p class="pl-sum"><bdi>{sum}</bdi></p>
+            <p class="pl-sum" part="sum"><bdi>{sum}</bdi></p>
             <div class="pl-actions">
                 <button
                     type="button"
                     class="pl-button"
+                    part="button"
                     data-pl-action="sort"
                     aria-pressed=move || if by_state.get() { "true" } else { "false" }
                     hidden=flag(|total| total.listed < SORTABLE)
@@ -102,6 +104,7 @@ pub(crate) fn TotalLine(
                 <button
                     type="button"
                     class="pl-button"
+                    part="button"
                     data-pl-action="retry-all"
                     hidden=flag(|total| !total.offers.retry)
                     on:click=all(Event::Retry)
@@ -111,6 +114,7 @@ pub(crate) fn TotalLine(
                 <button
                     type="button"
                     class="pl-button"
+                    part="button"
                     data-pl-action="pause-all"
                     hidden=flag(|total| !total.offers.pause)
                     on:click=all(Event::Pause)
@@ -120,6 +124,7 @@ pub(crate) fn TotalLine(
                 <button
                     type="button"
                     class="pl-button"
+                    part="button"
                     data-pl-action="resume-all"
                     hidden=flag(|total| !total.offers.resume)
                     on:click=all(Event::Resume)
@@ -129,6 +134,7 @@ pub(crate) fn TotalLine(
                 <button
                     type="button"
                     class="pl-button"
+                    part="button"
                     data-pl-action="cancel-all"
                     hidden=flag(|total| !total.offers.cancel)
                     on:click=all(Event::Cancel)
@@ -138,6 +144,7 @@ pub(crate) fn TotalLine(
                 <button
                     type="button"
                     class="pl-button"
+                    part="button"
                     data-pl-action="clear"
                     hidden=flag(|total| !total.offers.clear)
                     on:click=all(Event::Remove)

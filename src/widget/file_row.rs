@@ -98,6 +98,7 @@ pub(crate) fn FileRow(
     view! {
         <li
             class="pl-row"
+            part="row"
             data-pl-row=id.0.to_string()
             data-away=row.place(|place| truth(place.away))
             aria-posinset=row.place(|place| Some((place.index + 1).to_string()))
@@ -115,25 +116,25 @@ pub(crate) fn FileRow(
             data-error=text(|row| row.error.as_ref().map(|error| error.code.as_str().to_owned()))
         >
             <div class="pl-row-head">
-                <span class="pl-name" title=path><bdi>{name.clone()}</bdi></span>
+                <span class="pl-name" part="name" title=path><bdi>{name.clone()}</bdi></span>
                 // A folder that was refused has no size.
-                <bdi class="pl-size" hidden=flag(|row| row.size == 0 && row.state == RowState::Rejected)>
+                <bdi class="pl-size" part="size" hidden=flag(|row| row.size == 0 && row.state == RowState::Rejected)>
                     {words(|labels, row| text::size(labels, row.size))}
                 </bdi>
-                <bdi class="pl-percent" aria-hidden="true" hidden=flag(|row| !shows_percent(row))>
+                <bdi class="pl-percent" part="percent" aria-hidden="true" hidden=flag(|row| !shows_percent(row))>
                     {words(|labels, row| text::percent(labels, row.percent))}
                 </bdi>
             </div>
             <ProgressBar name=words(|_, row| row.name.clone()) level=row.worded(level)/>
             <div class="pl-row-foot">
                 <div class="pl-words">
-                    <p class="pl-status" data-pl-status="">
+                    <p class="pl-status" part="status" data-pl-status="">
                         <bdi>{words(text::status)}</bdi>
                     </p>
-                    <p class="pl-reason" data-pl-reason="" hidden=flag(|row| row.error.is_none())>
+                    <p class="pl-reason" part="reason" data-pl-reason="" hidden=flag(|row| row.error.is_none())>
                         <bdi>{words(text::reason)}</bdi>
                     </p>
-                    <p class="pl-hint" data-pl-hint="" hidden=flag(|row| row.hint.is_none())>
+                    <p class="pl-hint" part="hint" data-pl-hint="" hidden=flag(|row| row.hint.is_none())>
                         {words(text::hint)}
                     </p>
                     <details class="pl-source">
@@ -145,6 +146,7 @@ pub(crate) fn FileRow(
                     <button
                         type="button"
                         class="pl-button"
+                        part="button"
                         data-pl-action="retry"
                         aria-label=words(|labels, row| text::of(labels, text::retry(row), &row.name))
                         hidden=flag(|row| !row.can_retry)
@@ -156,6 +158,7 @@ pub(crate) fn FileRow(
                     <button
                         type="button"
                         class="pl-button"
+                        part="button"
                         data-pl-action=text(|row| Some(hold_action(row).to_owned()))
                         aria-label=words(|labels, row| text::of(labels, hold_word(row), &row.name))
                         hidden=flag(|row| !row.can_pause && !row.can_resume)
@@ -167,6 +170,7 @@ pub(crate) fn FileRow(
                     <button
                         type="button"
                         class="pl-button"
+                        part="button"
                         data-pl-action=text(|row| Some(stop_action(row).to_owned()))
                         aria-label=words(|labels, row| text::of(labels, stop_word(row), &row.name))
                         on:click=stop

@@ -23,7 +23,7 @@ use crate::engine::{
     view::{RowView, TotalView},
 };
 
-use super::{controller::Reach, runtime::File};
+use super::{controller::Reach, labels::Word, runtime::File};
 
 /// A widget, as far as the page around it may reach. Clones are the same widget; the default is none.
 #[derive(Clone, Default)]
@@ -68,6 +68,12 @@ impl UploadHandle {
     /// What the rows show at this moment.
     pub fn rows(&self) -> Vec<RowView> {
         self.0.rows()
+    }
+
+    /// Why a form around the widget cannot be sent: as long as it is `busy`, because something in the list has not
+    /// ended; else because it requires a file.
+    pub fn why_not_sent(&self, busy: bool) -> String {
+        self.0.say(if busy { Word::FormBusy } else { Word::FormRequires })
     }
 
     /// What the line over all files shows at this moment.

@@ -343,6 +343,10 @@ words! {
     /// Two sentences that are announced as one.
     Then = "then", "{first}. {second}";
 
+    /// Why a form around the widget cannot be sent.
+    FormRequires = "form-requires", "Choose a file.";
+    FormBusy = "form-busy", "Some files are not stored yet. Wait for them, or remove them.";
+
     /// Headline of the list of stored files.
     YourFiles = "your-files", "Your files";
     /// In place of that list when there are none.

@@ -125,9 +125,16 @@ fn Form(
     }
 }
 
-/// [`UploadWidget`] as a plain function, to be mounted by whoever writes no views.
-pub fn upload_widget(options: Options, on_stored: impl Fn(Receipt) + Send + Sync + 'static) -> impl IntoView {
-    view! { <UploadWidget options on_stored=Callback::new(on_stored)/> }
+/// [`UploadWidget`] as a plain function, to be mounted by whoever writes no views: `tell` hears of everything, and
+/// `reach` is called once with what can be done from outside.
+pub fn upload_widget(
+    options: Options,
+    hooks: Hooks,
+    tell: impl Fn(UploadEvent) + Send + Sync + 'static,
+    reach: impl Fn(UploadHandle) + Send + Sync + 'static,
+) -> impl IntoView {
+    let hooks = Hooks { on_event: Some(Callback::new(tell)), ..hooks };
+    view! { <UploadWidget options hooks on_handle=Callback::new(reach)/> }
 }
 
 /// The widget and the list of stored files, alive by themselves in a page of plain HTML. Its set-up is the [`Setup`]

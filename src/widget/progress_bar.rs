@@ -33,6 +33,7 @@ pub(crate) fn ProgressBar(
     view! {
         <div
             class="pl-bar"
+            part="bar"
             role="progressbar"
             aria-label=name
             aria-valuemin="0"
@@ -41,8 +42,8 @@ pub(crate) fn ProgressBar(
             aria-valuetext=part(|level| Some(level.spoken))
         >
             <svg class="pl-bar-art" aria-hidden="true" focusable="false">
-                <rect class="pl-bar-sent" height="100%" width=part(|level| width(level.sent_percent))></rect>
-                <rect class="pl-bar-received" height="100%" width=part(|level| width(level.percent))></rect>
+                <rect class="pl-bar-sent" part="bar-sent" height="100%" width=part(|level| width(level.sent_percent))></rect>
+                <rect class="pl-bar-received" part="bar-received" height="100%" width=part(|level| width(level.percent))></rect>
             </svg>
         </div>
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Options, Protocol};
+use super::{Dialect, Options, Protocol};
 
 /// An attribute whose value means nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,8 @@ impl std::error::Error for AttributeError {}
 /// `home` is the address of the folder that a Plimsoll server answers in, with its slash at the end; the attribute
 /// `server` names another. From there come `action`, `resumable` and `progress` where nothing else is said. An
 /// `action` without `server` is the address of a form on somebody's server, of which nothing else is known: then all
-/// files go as forms, and nobody is asked what was received.
+/// files go as forms, and nobody is asked what was received unless `progress` says where; it may say in which words as
+/// well: `/progress; dialect=nginx`.
 ///
 /// # Errors
 /// Every attribute whose value cannot be read.
@@ -48,7 +49,7 @@ pub fn options<'a>(
         ..Options::default()
     };
     options.languages = [home.trim_end_matches('/'), &options.languages].concat();
-    let (mut home, mut protocol, mut progress) = (home, None, None);
+    let (mut home, mut protocol, mut progress, mut dialect) = (home, None, None, None);
     let mut server = String::new();
     let mut wrong = Vec::new();
     for (name, value) in attributes {
@@ -61,8 +62,18 @@ pub fn options<'a>(
             "action" => text(&mut options.action, value),
             "resumable" => text(&mut options.resumable, value),
             "progress" => {
-                progress = Some(value);
-                Ok(())
+                let (url, word) = value.split_once(';').unwrap_or((value, ""));
+                progress = Some(url.trim());
+                let word = word.trim();
+                let named = word.strip_prefix("dialect=").and_then(|word| Dialect::parse(word.trim()));
+                dialect = named;
+                if named.is_some() || word.is_empty() {
+                    Ok(())
+                } else {
+                    Err(
+                        "an address, or one with `; dialect=nginx`, `; dialect=django` or `; dialect=plimsoll`",
+                    )
+                }
             }
             "protocol" => Protocol::parse(value)
                 .map(|word| protocol = Some(word))
@@ -77,9 +88,23 @@ pub fn options<'a>(
                 .map(|count| options.concurrency = count as u8),
             "retries" => number(value, 0, u8::MAX.into(), "a number from 0 to 255")
                 .map(|count| options.retries = count as u8),
+            "max-size" => size(value).map(|bytes| options.max_size = Some(bytes)),
+            "max-total" => size(value).map(|bytes| options.max_total = Some(bytes)),
+            "capture" if !matches!(value, "user" | "environment") => Err("user or environment"),
+            "capture" => text(&mut options.capture, value),
+            "directory" => truth(&mut options.directory, name, value),
+            "dotfiles" => truth(&mut options.dotfiles, name, value),
+            "drop-anywhere" => truth(&mut options.drop_anywhere, name, value),
+            "guard" => truth(&mut options.guard, name, value),
+            "wake-lock" => truth(&mut options.wake_lock, name, value),
             "multiple" => truth(&mut options.multiple, name, value),
             "auto-start" => truth(&mut options.auto_start, name, value),
             "digest" => truth(&mut options.digest, name, value),
+            "remember" => truth(&mut options.remember, name, value),
+            "credentials" => truth(&mut options.credentials, name, value),
+            "headers" => pairs(value).map(|pairs| options.headers = pairs),
+            "fields" => pairs(value).map(|pairs| options.fields = pairs),
+            "labels" => pairs(value).map(|pairs| options.labels = pairs),
             _ => Ok(()),
         };
         if let Err(takes) = read {
@@ -91,6 +116,10 @@ pub fn options<'a>(
     options.protocol = match protocol {
         None if !is_ours && options.resumable.is_empty() => Protocol::Form,
         protocol => protocol.unwrap_or_default(),
+    };
+    options.dialect = match dialect {
+        None if !is_ours && progress.is_none() => Dialect::Plain,
+        dialect => dialect.unwrap_or_default(),
     };
     match progress {
         Some(url) => options.progress = url.to_owned(),
@@ -131,6 +160,19 @@ fn number(value: &str, least: u64, most: u64, takes: &'static str) -> Result<u64
     let is_number = value.bytes().all(|digit| digit.is_ascii_digit());
     let number = value.parse().ok().filter(|number| is_number && (least..=most).contains(number));
     number.ok_or(takes)
+}
+
+/// Lines of a name, a colon and a value.
+fn pairs(value: &str) -> Result<Vec<(String, String)>, &'static str> {
+    let lines = value.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines
+        .map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let name = name.trim_end();
+            (!name.is_empty()).then(|| (name.to_owned(), value.trim_start().to_owned()))
+        })
+        .collect::<Option<_>>()
+        .ok_or("lines of `name: value`")
 }
 
 /// A number of bytes, or of kB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (of 1024); not zero.
@@ -202,6 +244,10 @@ mod tests {
         assert_eq!(read(&[("action", "/photos/"), ("resumable", "/more")]).protocol, Protocol::Auto);
         assert_eq!(read(&[("action", "/a"), ("progress", "/p")]).progress, "/p");
         assert_eq!(read(&[("progress", "")]).progress, "", "nobody is to be asked");
+        assert_eq!(read(&[("action", "/a")]).dialect, Dialect::Plain);
+        assert_eq!(read(&[("action", "/a"), ("progress", "/p")]).dialect, Dialect::Plimsoll);
+        let nginx = read(&[("action", "/a"), ("progress", "/p?x=1 ; dialect=nginx")]);
+        assert_eq!((nginx.progress.as_str(), nginx.dialect), ("/p?x=1", Dialect::Nginx));
     }
 
     #[test]
@@ -213,11 +259,24 @@ mod tests {
             ("threshold", "1MiB"),
             ("slice", "10 MB"),
             ("max-files", "3"),
+            ("max-size", "10MB"),
+            ("max-total", "1GiB"),
+            ("capture", "user"),
+            ("directory", ""),
+            ("dotfiles", "false"),
+            ("drop-anywhere", "true"),
+            ("guard", "false"),
+            ("wake-lock", ""),
             ("concurrency", "2"),
             ("retries", "0"),
             ("multiple", "false"),
             ("auto-start", "false"),
             ("digest", ""),
+            ("remember", "false"),
+            ("credentials", "credentials"),
+            ("headers", "X-CSRFToken: a:b; c\n  X-Other :2\n"),
+            ("fields", "album: holidays"),
+            ("labels", ""),
             ("class", "wide"),
             ("data-max-files", "many"),
         ]);
@@ -228,11 +287,26 @@ mod tests {
             threshold: 1 << 20,
             slice: Some(10_000_000),
             max_files: Some(3),
+            max_size: Some(10_000_000),
+            max_total: Some(1 << 30),
+            capture: "user".to_owned(),
+            directory: true,
+            dotfiles: false,
+            drop_anywhere: true,
+            guard: false,
+            wake_lock: true,
             concurrency: 2,
             retries: 0,
             multiple: false,
             auto_start: false,
             digest: true,
+            remember: false,
+            credentials: true,
+            headers: vec![
+                ("X-CSRFToken".to_owned(), "a:b; c".to_owned()),
+                ("X-Other".to_owned(), "2".to_owned()),
+            ],
+            fields: vec![("album".to_owned(), "holidays".to_owned())],
             ..read(&[])
         };
         assert_eq!(options, expected);
@@ -286,6 +360,12 @@ mod tests {
             ("action", " "),
             ("field", ""),
             ("auto-start", "auto"),
+            ("capture", "selfie"),
+            ("max-size", "0"),
+            ("headers", "X-CSRFToken"),
+            ("fields", ": nameless"),
+            ("progress", "/p; dialect=esperanto"),
+            ("progress", "/p; nginx"),
         ] {
             wrong(name, value);
         }
