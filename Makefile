@@ -43,7 +43,7 @@ dev: setup ## serve a debug build and rebuild it whenever a file changes
 	$(call say,Watching)
 	@# It writes a debug bundle into target/site, where the release build's lies.
 	@rm -f $(BUILT)
-	@LEPTOS_SITE_ADDR=$(ADDR) cargo leptos watch -- serve --addr $(ADDR) --data $(DATA)
+	@LEPTOS_SITE_ADDR=$(ADDR) cargo leptos watch --lib-features tag -- serve --addr $(ADDR) --data $(DATA)
 
 e2e: $(BUILT) end2end/node_modules/.stamp ## the end-to-end tests, in Chromium, Firefox and WebKit
 	$(call say,Types of the end-to-end tests)
@@ -70,6 +70,7 @@ $(BUILT): $(SOURCES)
 	$(call say,The page: made smaller and weighed)
 	@node scripts/site.mjs
 	@node scripts/element.mjs target/site
+	@node scripts/weight.mjs target/site
 	@mv $@.begun $@
 
 setup: end2end/node_modules/.stamp ## install what is missing: toolchain, wasm target, cargo-leptos, wasm-bindgen, npm packages

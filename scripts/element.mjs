@@ -21,7 +21,8 @@ if (!site || !existsSync(path.join(site, 'pkg'))) {
 const list = path.join(site, 'plimsoll-hash.txt');
 const hashed = existsSync(list);
 const hashes = new Map(hashed ? readFileSync(list, 'utf8').trim().split('\n').map((line) => line.split(': ')) : []);
-const bundle = (kind) => (hashed ? `pkg/plimsoll.${hashes.get(kind)}.${kind}` : `pkg/plimsoll.${kind}`);
+// The release build has a bundle for the element alone (scripts/site.mjs); a debug build has one for everything.
+const bundle = (kind) => (hashed ? `pkg/element.${hashes.get(`element-${kind}`)}.${kind}` : `pkg/plimsoll.${kind}`);
 
 const minified = (file, loader) => transformSync(readFileSync(path.join(root, file), 'utf8'), { loader, minify: true, target: 'es2022', legalComments: 'none' }).code;
 

@@ -1,8 +1,7 @@
 // The last step of the release build: makes what a browser downloads as small as it can be, after `cargo leptos build`
 // has laid out target/site. From the same bundle it takes what can never run or be seen, gives script and bundle
 // short names for what they share, makes a file of its own of each part that is loaded only when it is needed, and
-// puts all of it, named by content and compressed, in the place of cargo-leptos's own. At the end it weighs the page
-// and fails when that is over its budget.
+// puts all of it, named by content and compressed, in the place of cargo-leptos's own.
 // Must never know what the bundle does.
 
 import { execFileSync } from 'node:child_process';
@@ -12,8 +11,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
-import { blankLocations, keepExports, replace, shorten } from './wasm.mjs';
-import { BUDGET, print, weigh } from './weight.mjs';
+import { BODIES, blankLocations, keepExports, replace, shorten } from './wasm.mjs';
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const site = path.join(root, 'target/site'), pkg = path.join(site, 'pkg');
@@ -28,87 +26,105 @@ const PANICS = new RegExp([
   String.raw`^core(\[\w+\])?::(result|option)::\w+_failed`, String.raw`^<?(core|alloc)(\[\w+\])?::.*_fail(ed)?(_rt|_inner)?(::<|::h[0-9a-f]{16}$|$)`, '^wasm_bindgen::__rt::borrow_fail',
   String.raw`^alloc(\[\w+\])?::alloc::handle_alloc_error`, String.raw`^alloc(\[\w+\])?::raw_vec::(handle_error|capacity_overflow)`,
 ].map((part) => `(?:${part})`).join('|'));
-const OURS = /^<?plimsoll\b/;
+const OURS = /plimsoll/;
 const DEBUGGING = / as core(\[\w+\])?::fmt::Debug>::fmt/;
+// The standard library keeps an allocator of its own beside ours, for one thing only: the record of the one thread.
+const ALLOCATE = /Dlmalloc<.*>>?::malloc$/, ALIGNED = /Dlmalloc<.*>>?::memalign$/, FREE = /Dlmalloc<.*>>?::free$/;
 // Streams of server functions, which come along with the framework and are used by none of ours.
-const STREAMS = /^export class (IntoUnderlying\w+) \{[\s\S]*?^\}\n(?:if \(Symbol\.dispose\).*\n)?/gm;
+const STREAMS = /^IntoUnderlying/;
+const EXPORTED = /^(?:\/\*\*\n(?: \*.*\n)+)?export (?:class|function) (\w+)[\s\S]*?^\}\n(?:if \(Symbol\.dispose\).*\n)?/gm;
 
-rmSync(work, { recursive: true, force: true });
-mkdirSync(work, { recursive: true });
-run('wasm-bindgen', ['--target=web', '--no-typescript', '--keep-debug', '--split-linked-modules', '--out-name=plimsoll', `--out-dir=${work}`,
-  path.join(root, 'target/front/wasm32-unknown-unknown/wasm-release/plimsoll.wasm')]);
-let glue = readFileSync(path.join(work, 'plimsoll.js'), 'utf8');
-const before = readFileSync(path.join(work, 'plimsoll_bg.wasm'));
+// The same code makes two bundles: one that brings our own pages to life, which cargo-leptos has compiled, and one for
+// the tag on other people's pages, which hydrates nothing and lists nothing stored. Neither carries what only the other
+// needs; taking it out here would leave behind whatever a table of functions names.
+const BUNDLES = [
+  { name: 'plimsoll', told: (kind) => kind },
+  { name: 'element', told: (kind) => `element-${kind}`, features: 'tag' },
+];
 
-// The script, without what nobody calls.
-const streams = [...glue.matchAll(STREAMS)].map((match) => match[1]);
-glue = glue.replace(STREAMS, '');
-for (const name of streams) {
-  glue = glue.replace(new RegExp(`^const ${name}Finalization = [^;]*;\\n`, 'm'), '');
-  if (glue.includes(name)) throw new Error(`${name} is used after all`);
-}
-const called = new Set([...glue.matchAll(/\bwasm\.(\w+)/g)].map((match) => match[1]));
-
-// The bundle, without what that leaves unused.
-const replaced = replace(keepExports(before, (name) => called.has(name)), { traps: PANICS, empty: DEBUGGING });
-const blanked = blankLocations(replaced.module);
-const wrong = replaced.trapped.filter((name) => OURS.test(name));
-if (wrong.length > 0) throw new Error(`these would no longer run: ${wrong.join(', ')}`);
-if (replaced.found.traps < 10 || blanked.found < 100) throw new Error('panics are no longer found: their names have changed');
-const input = path.join(work, 'in.wasm'), output = path.join(work, 'out.wasm');
-writeFileSync(input, blanked.module);
-run('wasm-opt', [...wasmOptFlags(), input, '-o', output]);
-const { module, imported, exported } = shorten(readFileSync(output), './plimsoll_bg.js', 'w');
-
-// What they share, by its short names on both sides.
-glue = glue.replace('"./plimsoll_bg.js": import0', '"w": import0');
-const shared = /^ {8}(\w+): function\([\s\S]*?(?=^ {8}\w+: function\(|^ {4}\};)/gm;
-const present = new Set();
-glue = glue.replace(shared, (text, name) => {
-  if (!imported.has(name)) return '';
-  present.add(name);
-  return text.replace(name, imported.get(name));
-});
-for (const name of imported.keys()) if (!present.has(name)) throw new Error(`the script does not have ${name}`);
-glue = glue.replace(/\bwasm\.(\w+)/g, (_, name) => `wasm.${exported.get(name)}`);
-const wasmName = `plimsoll.${hash(module)}.wasm`;
-glue = glue.replace('plimsoll_bg.wasm', wasmName);
-writeFileSync(path.join(work, 'plimsoll.js'), glue);
-
-// Each module that the bundle calls is loaded at the first call.
-for (const [, names, file] of glue.matchAll(/^import \{ (.*) \} from '(\.\/snippets\/.*)';$/gm)) {
-  const at = path.join(work, file), real = at.replace(/\.js$/, '.part.js');
-  writeFileSync(real, readFileSync(at));
-  const functions = names.split(', ').map((name) => name.split(' as ')[0]);
-  const load = `const load = () => import('./${path.basename(real)}');\n`;
-  writeFileSync(at, load + functions.map((name) => `export const ${name} = (...args) => load().then((part) => part.${name}(...args));\n`).join(''));
-}
-
-// One script, and the parts.
-const open = ['default', ...[...glue.matchAll(/^export (?:class|function) (\w+)/gm)].map((match) => match[1])];
-writeFileSync(path.join(work, 'entry.js'), `export { ${open.join(', ')} } from './plimsoll.js';\n`);
-const { outputFiles } = buildSync({
-  entryPoints: [path.join(work, 'entry.js')], outdir: work, chunkNames: 'part.[hash]',
-  bundle: true, splitting: true, minify: true, format: 'esm', target: 'es2021', legalComments: 'none', write: false, logLevel: 'warning',
-});
+const compiled = path.join(root, 'target/front/wasm32-unknown-unknown/wasm-release/plimsoll.wasm');
 for (const name of readdirSync(pkg)) if (!/\.css(\.br|\.gz)?$/.test(name)) rmSync(path.join(pkg, name), { recursive: true });
-const script = Buffer.from(outputFiles.find((file) => path.basename(file.path) === 'entry.js').contents);
-const scriptName = `plimsoll.${hash(script)}.js`;
-put(scriptName, script);
-put(wasmName, module);
-for (const file of outputFiles) if (path.basename(file.path) !== 'entry.js') put(path.basename(file.path), Buffer.from(file.contents));
-
-// Where the pages find them.
+// Where the pages find the files.
 const hashes = path.join(site, 'plimsoll-hash.txt');
-const told = readFileSync(hashes, 'utf8').replace(/^js: .*$/m, `js: ${scriptName.split('.')[1]}`).replace(/^wasm: .*$/m, `wasm: ${wasmName.split('.')[1]}`);
-writeFileSync(hashes, told);
+const told = new Map(readFileSync(hashes, 'utf8').trim().split('\n').map((line) => line.split(': ')));
+for (const bundle of BUNDLES) make(bundle);
+writeFileSync(hashes, [...told].map(([kind, hashed]) => `${kind}: ${hashed}\n`).join(''));
 for (const ending of ['.br', '.gz']) rmSync(hashes + ending, { force: true });
 
-const weight = weigh(site);
-print(weight);
-if (weight.total.brotli > BUDGET) {
-  console.error(`\nThe page weighs more than its budget of ${(BUDGET / 1024).toFixed(1)} KiB (scripts/weight.mjs).`);
-  process.exit(1);
+function make({ name: bundle, told: kindOf, features }) {
+  const folder = path.join(work, bundle);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  if (features) {
+    // What only the other bundle uses is nothing to warn of.
+    run('cargo', ['rustc', '--locked', '--lib', '--target=wasm32-unknown-unknown', '--profile=wasm-release', '--no-default-features',
+      `--features=${features}`, `--target-dir=${path.join(root, 'target/front')}`, '--', '-Adead_code', '-Aunused_imports']);
+  }
+  run('wasm-bindgen', ['--target=web', '--no-typescript', '--keep-debug', `--out-name=${bundle}`, `--out-dir=${folder}`, compiled]);
+  let glue = readFileSync(path.join(folder, `${bundle}.js`), 'utf8');
+  const original = readFileSync(path.join(folder, `${bundle}_bg.wasm`));
+
+  // The script, without what nobody calls.
+  glue = glue.replace(EXPORTED, (text, name) => (STREAMS.test(name) ? '' : text));
+  glue = glue.replace(/^const (\w+)Finalization = [^;]*;\n/gm, (text, name) => (glue.includes(`export class ${name} `) ? text : ''));
+  const called = new Set([...glue.matchAll(/\bwasm\.(\w+)/g)].map((match) => match[1]));
+
+  // The bundle, without what that leaves unused.
+  const replaced = replace(keepExports(original, (name) => called.has(name)), [
+    [PANICS, BODIES.trap], [DEBUGGING, BODIES.zero], [ALLOCATE, BODIES.pages(0)], [ALIGNED, BODIES.pages(1)], [FREE, BODIES.nothing],
+  ]);
+  const wrong = replaced.found[0].filter((name) => OURS.test(name));
+  if (wrong.length > 0) throw new Error(`these would no longer run: ${wrong.join(', ')}`);
+  const blanked = blankLocations(replaced.module);
+  const counts = replaced.found.map((list) => list.length);
+  if (counts.some((count, rule) => count < (rule < 2 ? 10 : 1)) || blanked.found < 100) throw new Error(`names have changed: found ${counts}, ${blanked.found}`);
+  const input = path.join(folder, 'in.wasm'), output = path.join(folder, 'out.wasm');
+  writeFileSync(input, blanked.module);
+  run('wasm-opt', [...wasmOptFlags(), input, '-o', output]);
+  const { module, imported, exported } = shorten(readFileSync(output), `./${bundle}_bg.js`, 'w');
+
+  // What they share, by its short names on both sides.
+  glue = glue.replace(`"./${bundle}_bg.js": import0`, '"w": import0');
+  const shared = /^ {8}(\w+): function\([\s\S]*?(?=^ {8}\w+: function\(|^ {4}\};)/gm;
+  const present = new Set();
+  glue = glue.replace(shared, (text, name) => {
+    if (!imported.has(name)) return '';
+    present.add(name);
+    return text.replace(name, imported.get(name));
+  });
+  for (const name of imported.keys()) if (!present.has(name)) throw new Error(`the script does not have ${name}`);
+  glue = glue.replace(/\bwasm\.(\w+)/g, (_, name) => `wasm.${exported.get(name)}`);
+  const wasmName = `${bundle}.${hash(module)}.wasm`;
+  glue = glue.replace(`${bundle}_bg.wasm`, wasmName);
+  writeFileSync(path.join(folder, `${bundle}.js`), glue);
+
+  // Each module that the bundle calls is loaded at the first call.
+  for (const [, names, file] of glue.matchAll(/^import \{ (.*) \} from '(\.\/snippets\/.*)';$/gm)) {
+    const at = path.join(folder, file), real = at.replace(/\.js$/, '.part.js');
+    writeFileSync(real, readFileSync(at));
+    const functions = names.split(', ').map((name) => name.split(' as ')[0]);
+    const load = `const load = () => import('./${path.basename(real)}');\n`;
+    writeFileSync(at, load + functions.map((name) => `export const ${name} = (...args) => load().then((part) => part.${name}(...args));\n`).join(''));
+  }
+
+  // One script, and the parts.
+  const names = ['default', ...[...glue.matchAll(/^export (?:class|function) (\w+)/gm)].map((match) => match[1])];
+  writeFileSync(path.join(folder, 'entry.js'), `export { ${names.join(', ')} } from './${bundle}.js';\n`);
+  const { outputFiles } = buildSync({
+    entryPoints: [path.join(folder, 'entry.js')], outdir: folder, chunkNames: 'part.[hash]',
+    bundle: true, splitting: true, minify: true, format: 'esm', target: 'es2021', legalComments: 'none', write: false, logLevel: 'warning',
+  });
+  let script = outputFiles.find((file) => path.basename(file.path) === 'entry.js').text;
+  for (const { path: name, text } of outputFiles.filter((file) => path.basename(file.path) !== 'entry.js')) {
+    // By its content alone, so that both bundles have the same.
+    const partName = `part.${hash(text)}.js`;
+    script = script.replaceAll(path.basename(name), partName);
+    put(partName, Buffer.from(text));
+  }
+  told.set(kindOf('js'), hash(script));
+  told.set(kindOf('wasm'), hash(module));
+  put(`${bundle}.${hash(script)}.js`, Buffer.from(script));
+  put(wasmName, module);
 }
 
 function run(program, args) {

@@ -113,27 +113,40 @@ export function keepExports(module, keep) {
   return join(module, sections);
 }
 
+/** What may stand in the place of a function: no locals, then these instructions, then the end. */
+export const BODIES = {
+  /** `unreachable`: whoever comes here stops. */
+  trap: [0x00],
+  /** `i32.const 0`: an answer that says nothing; for a formatter, that all is written. */
+  zero: [0x41, 0],
+  /** Nothing, for a function without an answer. */
+  nothing: [],
+  /** Memory of its own for each call, in whole pages: `memory.grow((argument + 65535) >>> 16) << 16`. */
+  pages: (argument) => [0x20, argument, 0x41, 0xff, 0xff, 0x03, 0x6a, 0x41, 16, 0x76, 0x40, 0, 0x41, 16, 0x74],
+};
+
 /**
- * Replaces the functions whose names match: those in `traps` by a trap, those in `empty` by an answer of zero.
- * Returns the module, how many functions of each kind were found, and the names of the trapped ones.
+ * Replaces the functions whose names match: `rules` are pairs of a pattern and a body. Returns the module, and the
+ * names that each rule has found.
  */
-export function replace(module, { traps, empty }) {
+export function replace(module, rules) {
   const sections = split(module);
   const named = names(sections);
   const first = imports(sections).filter(({ kind }) => kind === 0).length;
   const code = sections.find(({ id }) => id === CODE);
   const reader = new Reader(code.body);
-  const found = { traps: 0, empty: 0 }, trapped = [];
+  const found = rules.map(() => []);
   const bodies = Array.from({ length: reader.number() }, (_, index) => {
     const body = reader.take(reader.number());
     const name = named.get(first + index) ?? '';
-    // No locals; then `unreachable`, or `i32.const 0`; then the end.
-    if (traps.test(name)) return (found.traps = trapped.push(name)), Buffer.from([3, 0, 0x00, 0x0b]);
-    if (empty.test(name)) return (found.empty += 1), Buffer.from([4, 0, 0x41, 0, 0x0b]);
-    return Buffer.concat([number(body.length), body]);
+    const rule = rules.findIndex(([pattern]) => pattern.test(name));
+    if (rule < 0) return Buffer.concat([number(body.length), body]);
+    found[rule].push(name);
+    const instructions = rules[rule][1];
+    return Buffer.from([instructions.length + 2, 0, ...instructions, 0x0b]);
   });
   code.body = vector(bodies);
-  return { module: join(module, sections), found, trapped };
+  return { module: join(module, sections), found };
 }
 
 /**

@@ -9,6 +9,7 @@
 //! | [`wire`] | what crosses a boundary: ids, limits, options, progress, errors, receipts | anything else of ours |
 //! | [`engine`] | the queue, plain Rust | browser, framework, clock, I/O |
 //! | `widget` | the views, the same on both sides | the browser, but in `widget/runtime.rs` |
+//! | [`island`] | the widget and the stored files, alive by themselves in a plain page | how a file travels |
 //! | `browser` | the pipes: requests, timers, files, page events (browser only) | views, words, rules |
 //! | `api` | server functions: questions, never bytes | how they are answered |
 //! | `element` | `<plimsoll-upload>`, for pages without Leptos (our own bundle only) | the server |
@@ -52,7 +53,7 @@
 //! }
 //! ```
 //!
-//! On a page of islands, as our own site is one, use [`widget::UploadPanel`], which brings the list of stored files
+//! On a page of islands, as our own site is one, use [`island::UploadPanel`], which brings the list of stored files
 //! along. The style sheet is `style/widget.css`, themed by its custom properties `--plimsoll-*`.
 
 // The type of a view is as deep as its markup.
@@ -66,9 +67,12 @@ pub mod app;
 mod browser;
 #[cfg(feature = "ssr")]
 pub mod cli;
-#[cfg(feature = "bundle")]
+#[cfg(feature = "tag")]
 mod element;
 pub mod engine;
+// The bundle that is for the tag alone leaves it out.
+#[cfg(any(feature = "ssr", feature = "pages", all(feature = "hydrate", not(feature = "tag"))))]
+pub mod island;
 #[cfg(feature = "ssr")]
 pub mod server;
 #[cfg(any(feature = "ssr", feature = "hydrate"))]
@@ -76,8 +80,13 @@ pub mod widget;
 pub mod wire;
 
 /// Brings the islands of the page to life. Called once by the page's own script, when the bundle has loaded.
-#[cfg(feature = "bundle")]
+#[cfg(feature = "pages")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub fn hydrate() {
     leptos::mount::hydrate_islands();
 }
+
+// A small one: what runs here for as long as a page is open asks for little, and seldom.
+#[cfg(all(any(feature = "pages", feature = "tag"), target_arch = "wasm32"))]
+#[global_allocator]
+static MEMORY: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();

@@ -4,8 +4,8 @@ use leptos::prelude::*;
 
 use super::words::words;
 use crate::{
+    island::UploadPanel,
     widget::{
-        UploadPanel,
         labels::{Labels, Word},
         text,
     },

@@ -50,6 +50,13 @@ const ROOMS: &[Room] = &[
         never: &[],
     },
     Room {
+        name: "island",
+        why: "an island is the widget with its set-up, and nothing more",
+        ours: &["widget", "wire"],
+        crates: Crates::Only(&["std", "leptos"]),
+        never: &[],
+    },
+    Room {
         name: "browser",
         why: "the pipes carry; what is shown and what is decided lies elsewhere",
         ours: &["engine", "wire"],
@@ -80,7 +87,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "app",
         why: "the site shows the widget and asks the server; the browser is the widget's business",
-        ours: &["api", "server", "widget", "wire"],
+        ours: &["api", "island", "server", "widget", "wire"],
         crates: Crates::AllBut(&["web_sys", "js_sys", "wasm_bindgen*", "gloo*"]),
         never: &[],
     },

@@ -2,9 +2,8 @@
 //! once alive, a list with progress that is true. Must never know how bytes travel: the one place where browser and
 //! server meet is `runtime`, and events are handed to it unopened.
 //!
-//! Three ways in: [`UploadWidget`], an ordinary component for a fully hydrated app; [`UploadIsland`], the same and the
-//! list of stored files as an island, for pages that are otherwise plain HTML; [`UploadPanel`], which renders that
-//! island with its set-up.
+//! [`UploadWidget`] is an ordinary component for a fully hydrated app; [`crate::island`] has it with the list of stored
+//! files, for pages that are otherwise plain HTML.
 
 #![expect(
     unreachable_pub,
@@ -22,7 +21,7 @@ mod hooks;
 pub(crate) mod labels;
 mod progress_bar;
 mod rows;
-mod runtime;
+pub(crate) mod runtime;
 mod stored;
 pub(crate) mod text;
 
@@ -34,7 +33,7 @@ use controller::Controller;
 use drop_zone::DropZone;
 use file_list::{FileList, TotalLine};
 use labels::{Labels, Said};
-use stored::Shelf;
+pub(crate) use stored::Shelf;
 
 pub use handle::UploadHandle;
 pub use hooks::{Answer, Extra, FileInfo, Hooks, UploadEvent, Verdict};
@@ -137,46 +136,15 @@ pub fn upload_widget(
     view! { <UploadWidget options hooks on_handle=Callback::new(reach)/> }
 }
 
-/// The widget and the list of stored files, alive by themselves in a page of plain HTML. Its set-up is the [`Setup`]
-/// in the context; use [`UploadPanel`] where that is at hand as values.
-#[island]
-pub fn UploadIsland() -> impl IntoView {
-    let (options, uploads) = runtime::setup().unwrap_or_default();
-    let written = runtime::write_setup(&options, &uploads);
-    let (labels, texts) = Labels::shared(&options);
-    let uploads = RwSignal::new(uploads);
-    let on_stored = Callback::new(move |receipt: Receipt| {
-        uploads.update(|list| {
-            list.retain(|present| present.id != receipt.id);
-            list.insert(0, receipt);
-        });
-    });
-    view! {
-        <div class="pl-root" data-pl-setup=written data-pl-texts=texts>
-            <Form
-                options
-                on_stored=Some(on_stored)
-                hooks=Hooks::default()
-                on_handle=None
-                labels=labels.clone()
-                written=None
-            />
-            <Shelf uploads labels/>
-        </div>
-    }
-}
-
-/// Renders [`UploadIsland`] with this set-up, on the server.
-#[component]
-pub fn UploadPanel(
-    /// What the embedding page decides.
+/// The widget of an island, in the island's words.
+pub(crate) fn in_words(
     options: Options,
-    /// What the person has stored already, newest first.
-    uploads: Vec<Receipt>,
+    on_stored: Callback<Receipt>,
+    labels: ArcRwSignal<Labels>,
 ) -> impl IntoView {
-    provide_context(Setup { options, uploads });
-    // Erased: the page around it need not carry the type of everything inside.
-    view! { <UploadIsland/> }.into_any()
+    view! {
+        <Form options on_stored=Some(on_stored) hooks=Hooks::default() on_handle=None labels written=None/>
+    }
 }
 
 /// The attributes `lang` and `dir` of what is said in these words.

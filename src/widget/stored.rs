@@ -32,7 +32,7 @@ pub fn StoredUploads(
 
 /// The list in these words.
 #[component]
-pub(super) fn Shelf(uploads: RwSignal<Vec<Receipt>>, labels: ArcRwSignal<Labels>) -> impl IntoView {
+pub(crate) fn Shelf(uploads: RwSignal<Vec<Receipt>>, labels: ArcRwSignal<Labels>) -> impl IntoView {
     let (lang, dir) = tongue(&labels);
     let questions = StoredValue::new(Questions::new());
     let refused = RwSignal::new(None::<UploadId>);
