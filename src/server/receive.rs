@@ -907,3 +907,100 @@ fn length_mismatch(announced: Option<u64>, found: Option<u64>) -> Refusal {
     let found = found.map_or_else(|| "more".to_owned(), |bytes| bytes.to_string());
     Refusal::new(ErrorCode::LengthMismatch, format!("{announced} bytes were announced, and {found} came."))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io,
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering::SeqCst},
+        },
+    };
+
+    use futures_util::TryStreamExt as _;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::server::{
+        progress::Progress,
+        store::{DiskStore, Force},
+    };
+
+    /// How far the only file of this test was forced to the medium.
+    static FORCED: AtomicU64 = AtomicU64::new(0);
+
+    fn force(file: &File, force: Force) -> io::Result<()> {
+        if force == Force::Bytes {
+            FORCED.fetch_max(file.metadata()?.len(), SeqCst);
+        }
+        Ok(())
+    }
+
+    async fn until(what: &str, come: impl Fn() -> bool) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while !come() {
+            assert!(tokio::time::Instant::now() < deadline, "{what}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// All of a form's file used to be forced to the medium at its end, while the sender waited.
+    #[tokio::test]
+    async fn what_has_come_is_forced_to_the_medium_while_more_is_to_come() {
+        const ENOUGH: u64 = 9 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let store = AnyStore::Disk(DiskStore::open_with(folder.path().to_owned(), force).await.unwrap());
+        let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
+        for (before, after) in [("", ""), (head, "\r\n--b--\r\n")] {
+            FORCED.store(0, SeqCst);
+            let (feed, mut fed) = mpsc::unbounded_channel::<io::Result<Bytes>>();
+            let mut body = Body::from_stream(futures_util::stream::poll_fn(move |cx| fed.poll_recv(cx)));
+            let receiving = {
+                let (store, is_form) = (store.clone(), !before.is_empty());
+                tokio::spawn(async move {
+                    let counter = Progress::new(Duration::from_secs(1)).anonymous();
+                    let limits = ReceiveLimits::default();
+                    let admit = |_, _| async { Ok(()) };
+                    let expected = Expected::default();
+                    if is_form {
+                        let boundary =
+                            Boundary::from_content_type(b"multipart/form-data; boundary=b").unwrap();
+                        receive_form(&mut body, &boundary, &store, &counter, &limits, expected, admit).await
+                    } else {
+                        let head = FileHead {
+                            name: "a".to_owned(),
+                            media_type: OCTET_STREAM.to_owned(),
+                            field: String::new(),
+                            path: String::new(),
+                        };
+                        receive_raw(&mut body, head, &store, &counter, &limits, expected, admit).await
+                    }
+                })
+            };
+            let piece = Bytes::from(vec![7; 64 * 1024]);
+            feed.send(Ok(Bytes::from(before))).unwrap();
+            for _ in 0..ENOUGH / piece.len() as u64 {
+                feed.send(Ok(piece.clone())).unwrap();
+            }
+            until("forced after so many bytes", || {
+                FORCED.load(SeqCst) >= super::super::pen::CHECKPOINT_BYTES
+            })
+            .await;
+            // And the rest of it after some time, though nothing more comes.
+            until("forced after some time", || FORCED.load(SeqCst) == ENOUGH).await;
+            assert!(!receiving.is_finished());
+            feed.send(Ok(Bytes::from_static(b"last"))).unwrap();
+            feed.send(Ok(Bytes::from(after))).unwrap();
+            drop(feed);
+            let file = receiving.await.unwrap().unwrap().files.remove(0);
+            assert_eq!(file.sealed.size, ENOUGH + 4);
+            let pieces: Vec<Bytes> =
+                store.open(&file.id).await.unwrap().stream(0..u64::MAX).try_collect().await.unwrap();
+            let stored = pieces.concat();
+            assert!(stored.ends_with(b"\x07last") && stored[..ENOUGH as usize].iter().all(|&byte| byte == 7));
+            store.remove(&file.id).await.unwrap();
+        }
+    }
+}
