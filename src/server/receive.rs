@@ -913,10 +913,7 @@ mod tests {
     use std::{
         fs::File,
         io,
-        sync::{
-            Arc,
-            atomic::{AtomicU64, Ordering::SeqCst},
-        },
+        sync::atomic::{AtomicU64, Ordering::SeqCst},
     };
 
     use futures_util::TryStreamExt as _;
