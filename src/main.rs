@@ -41,7 +41,7 @@ fn serve(raw: RawConfig) -> anyhow::Result<()> {
     if let Err(error) = listen::raise_file_limit() {
         tracing::warn!(%error, "no more files than usual can be open");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = listen::runtime()?;
     runtime.block_on(async {
         let stop = listen::stop_signal()?;
         listen::outlive_file_size_limit()?;
