@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A writer task per file writes one batch while the next is filled, and forces what it wrote to the medium on the way
-//! ([`super::pen`]). It makes its file durable as soon as the file ends, and shows it only after the whole body has ended cleanly: what fails before that moment has never been
+//! (see `pen.rs`). It makes its file durable as soon as the file ends, and shows it only after the whole body has ended cleanly: what fails before that moment has never been
 //! seen. Chunks go from the network to the disk as they came, without being copied (promise 7: one batch being
 //! filled, one waiting, one being written, and a bound over all uploads together).
 
