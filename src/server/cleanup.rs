@@ -202,31 +202,44 @@ async fn expire_one(server: &Arc<Server>, id: &UploadId) -> Result<bool, Refusal
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        collections::HashSet,
+        fs::{self, File},
+        io,
+        os::fd::AsRawFd,
+        path::PathBuf,
+        sync::{Mutex, PoisonError},
+    };
+
     use axum::body::Body;
     use sqlx::{Connection as _, Row as _, SqliteConnection};
 
     use super::*;
     use crate::server::{
-        catalog::Words,
+        catalog::{Catalog, Words},
         config::{Config, RawConfig},
         owner::OwnerId,
         resumable::{Append, ChunkDigest, Creation, Ends, Overflow, Protocol},
         security::Visitor,
+        store::{AnyStore, DiskStore, Force},
     };
 
     fn visitor() -> Visitor {
         Visitor { owner: OwnerId::from_bits([1; 16]), known: true, peer: None }
     }
 
-    async fn open(folder: &std::path::Path, max_age: &str) -> Arc<Server> {
+    fn config(folder: &std::path::Path, max_age: &str) -> RawConfig {
         let (data, max_age) = (folder.to_owned(), max_age.to_owned());
-        let raw = RawConfig { data, max_age, space_reserve: "none".to_owned(), ..RawConfig::default() };
-        Server::open(Config::check(raw).unwrap()).await.unwrap()
+        RawConfig { data, max_age, space_reserve: "none".to_owned(), ..RawConfig::default() }
     }
 
-    /// An upload of ten bytes of which five have come.
-    async fn half_an_upload(server: &Arc<Server>) -> UploadId {
-        let creation = Creation {
+    async fn open(folder: &std::path::Path, max_age: &str) -> Arc<Server> {
+        Server::open(Config::check(config(folder, max_age)).unwrap()).await.unwrap()
+    }
+
+    /// An upload of ten bytes.
+    fn creation() -> Creation {
+        Creation {
             visitor: visitor(),
             words: Words { name: "half".to_owned(), media_type: "text/plain".to_owned(), ..Words::default() },
             protocol: Protocol::Tus,
@@ -237,11 +250,20 @@ mod tests {
             progress_id: None,
             repr_digest: None,
             want_sha256: false,
-        };
-        let id = resumable::create(server, creation).await.unwrap().id;
+        }
+    }
+
+    /// An upload of ten bytes of which five have come.
+    async fn half_an_upload(server: &Arc<Server>) -> UploadId {
+        let id = resumable::create(server, creation()).await.unwrap().id;
+        append_five(server, &id, 0).await;
+        id
+    }
+
+    async fn append_five(server: &Arc<Server>, id: &UploadId, offset: u64) {
         let append = Append {
             visitor: visitor(),
-            offset: 0,
+            offset,
             length: None,
             ends: Ends::AtLength,
             chunk_digest: ChunkDigest::None,
@@ -249,8 +271,8 @@ mod tests {
             body_size: Some(5),
             progress_id: None,
         };
-        assert_eq!(resumable::append(server, &id, append, Body::from("hello")).await.unwrap().offset, 5);
-        id
+        let appended = resumable::append(server, id, append, Body::from("hello")).await;
+        assert_eq!(appended.unwrap().offset, offset + 5);
     }
 
     async fn books(folder: &std::path::Path) -> SqliteConnection {
@@ -291,9 +313,14 @@ mod tests {
         sqlx::query(statement).execute(&mut books(folder.path()).await).await.unwrap();
 
         let server = open(folder.path(), "1h").await;
-        expire(&server).await.unwrap();
-        assert_eq!(states(folder.path()).await, ["expired"; 4]);
-        assert!(server.store().staged().await.unwrap().is_empty());
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        // One that the server itself is giving up at this very moment is left to it.
+        while states(folder.path()).await != ["expired"; 4]
+            || !server.store().staged().await.unwrap().is_empty()
+        {
+            assert!(tokio::time::Instant::now() < deadline, "{:?}", states(folder.path()).await);
+            expire(&server).await.unwrap();
+        }
         server.close(Duration::ZERO).await;
     }
 
@@ -315,6 +342,77 @@ mod tests {
         expire(&server).await.unwrap();
         assert!(server.store().staged().await.unwrap().is_empty());
         assert!(states(folder.path()).await.iter().all(|state| state == "expired"));
+        server.close(Duration::ZERO).await;
+    }
+
+    /// Files and folders that were forced to the medium, by their paths.
+    static FORCED: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
+
+    fn force(file: &File, _: Force) -> io::Result<()> {
+        if let Some(forced) = FORCED.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            forced.insert(fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?);
+        }
+        Ok(())
+    }
+
+    /// A server that was killed between giving a file its final name and forcing that to the medium used to call the
+    /// file complete when it came back; a loss of power could then still take the name away.
+    #[tokio::test]
+    async fn a_name_that_a_killed_process_gave_is_forced_to_the_medium() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let server = open(&root, "1h").await;
+        let id = half_an_upload(&server).await;
+        server.close(Duration::ZERO).await;
+        drop(server);
+        let sealed = "UPDATE resumables SET state = 'sealed', length = 5";
+        sqlx::query(sealed).execute(&mut books(&root).await).await.unwrap();
+        let outer = root.join("files").join(&id.as_str()[..2]);
+        let inner = outer.join(&id.as_str()[2..4]);
+        fs::create_dir_all(&inner).unwrap();
+        fs::rename(root.join("staging").join(id.as_str()), inner.join(id.as_str())).unwrap();
+
+        let store = DiskStore::open_with(root.clone(), force).await.unwrap();
+        let catalog = Catalog::open(&root.join("catalog.sqlite")).await.unwrap();
+        *FORCED.lock().unwrap() = Some(HashSet::new());
+        let config = Config::check(config(&root, "1h")).unwrap();
+        let server = Server::assemble(config, AnyStore::Disk(store), catalog, None).await.unwrap();
+        let forced = FORCED.lock().unwrap().take().unwrap();
+        assert_eq!(states(&root).await, ["complete"]);
+        for above in [root.join("files"), outer, inner] {
+            assert!(forced.contains(&above), "{above:?} of {forced:?}");
+        }
+        server.close(Duration::ZERO).await;
+    }
+
+    /// An upload that was admitted could not go on after a restart with a smaller limit.
+    #[tokio::test]
+    async fn what_was_admitted_may_come_to_its_end_whatever_is_admitted_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = open(folder.path(), "1h").await;
+        let id = half_an_upload(&server).await;
+        server.close(Duration::ZERO).await;
+        drop(server);
+        let smaller = RawConfig { max_file_size: "7".to_owned(), ..config(folder.path(), "1h") };
+        let server = Server::open(Config::check(smaller).unwrap()).await.unwrap();
+        assert_eq!(resumable::create(&server, creation()).await.unwrap_err().code(), ErrorCode::TooLarge);
+        append_five(&server, &id, 5).await;
+        assert_eq!(states(folder.path()).await, ["complete"]);
+        server.close(Duration::ZERO).await;
+    }
+
+    /// A creation that was asked for again after its upload's time was over used to be told of that one.
+    #[tokio::test]
+    async fn a_creation_asked_for_again_too_late_is_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = open(folder.path(), "1h").await;
+        let creation = Creation { progress_id: Some("asked-again".parse().unwrap()), ..creation() };
+        let id = resumable::create(&server, creation.clone()).await.unwrap().id;
+        assert_eq!(resumable::begun_before(&server, &creation).await.unwrap().unwrap().id, id);
+        let statement = "UPDATE resumables SET expires_ms = 1";
+        sqlx::query(statement).execute(&mut books(folder.path()).await).await.unwrap();
+        assert_eq!(resumable::begun_before(&server, &creation).await.unwrap(), None);
+        assert_ne!(resumable::create(&server, creation).await.unwrap().id, id);
         server.close(Duration::ZERO).await;
     }
 }

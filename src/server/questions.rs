@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt, stream};
 
-use super::{Refusal, Server, security::Visitor, store::Store};
+use super::{Refusal, Server, resumable::to_its_end, security::Visitor, store::Store};
 use crate::wire::{ErrorCode, Limits, ProgressFrame, ProgressId, Receipt, UploadId};
 
 /// Most ids in one poll. The widget has four uploads under way at most.
@@ -139,7 +139,12 @@ pub async fn receipts(server: &Server, ids: &[UploadId]) -> Result<Vec<Receipt>,
 ///
 /// # Errors
 /// [`ErrorCode::NotFound`] when there is none, [`ErrorCode::Forbidden`] when it is somebody else's.
-pub async fn delete(server: &Server, visitor: &Visitor, id: &UploadId) -> Result<(), Refusal> {
+pub async fn delete(server: &Arc<Server>, visitor: &Visitor, id: &UploadId) -> Result<(), Refusal> {
+    let (asked, visitor, id) = (server.clone(), visitor.clone(), id.clone());
+    to_its_end(server, async move { delete_to_its_end(&asked, &visitor, &id).await }).await
+}
+
+async fn delete_to_its_end(server: &Server, visitor: &Visitor, id: &UploadId) -> Result<(), Refusal> {
     let missing = || Refusal::new(ErrorCode::NotFound, "There is no such upload.");
     let stored = server.catalog().find(id).await?.ok_or_else(missing)?;
     if visitor.viewer() != Some(&stored.owner) {
@@ -151,4 +156,44 @@ pub async fn delete(server: &Server, visitor: &Visitor, id: &UploadId) -> Result
     }
     server.store().remove(id).await?;
     Ok(server.catalog().finish_delete(id).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::server::{
+        catalog::{Completion, NewUpload, Words},
+        config::{Config, RawConfig},
+        owner::OwnerId,
+        store::{StageOptions, Staging, StoreError},
+    };
+
+    /// A page that is left right after its button was pressed used to leave the bytes behind until the next start.
+    #[tokio::test]
+    async fn what_is_being_deleted_is_deleted_though_nobody_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = RawConfig { data: folder.path().to_owned(), ..RawConfig::default() };
+        let server = Server::open(Config::check(config).unwrap()).await.unwrap();
+        let (id, owner) = (UploadId::from_bits([7; 16]), OwnerId::random());
+        let new =
+            NewUpload { id: id.clone(), owner: owner.clone(), words: Words::default(), field: String::new() };
+        server.catalog().begin(new).await.unwrap();
+        server.store().stage(&id, StageOptions::default()).await.unwrap().seal().await.unwrap();
+        let done = Completion { id: id.clone(), size: 0, sha256: None, stored_ms: 1, fields: None };
+        server.catalog().complete(vec![done], None, Vec::new()).await.unwrap();
+
+        let visitor = Visitor { owner, known: true, peer: None };
+        let mut deleting = Box::pin(delete(&server, &visitor, &id));
+        while server.catalog().find(&id).await.unwrap().is_some() {
+            assert!(futures_util::poll!(&mut deleting).is_pending());
+        }
+        drop(deleting);
+        server.tasks().close();
+        tokio::time::timeout(Duration::from_secs(30), server.tasks().wait()).await.unwrap();
+        assert!(matches!(server.store().open(&id).await, Err(StoreError::NotFound)));
+        assert_eq!(server.catalog().unfinished(1).await.unwrap(), []);
+        server.close(Duration::ZERO).await;
+    }
 }

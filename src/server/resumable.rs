@@ -170,6 +170,11 @@ pub async fn begun_before(server: &Arc<Server>, creation: &Creation) -> Result<O
         return Ok(None);
     };
     let Some(pieces) = server.catalog().begun_by(progress_id, owner).await? else { return Ok(None) };
+    let pieces = match alive(server, pieces).await {
+        Ok(pieces) => pieces,
+        Err(refusal) if refusal.code() == ErrorCode::Gone => return Ok(None),
+        Err(refusal) => return Err(refusal),
+    };
     let words = server.catalog().words(&pieces.terms.id).await?;
     let terms = Terms {
         id: pieces.terms.id.clone(),
@@ -796,7 +801,10 @@ fn plan(server: &Server, pieces: &Pieces, append: &Append) -> Result<Plan, Refus
         if length < pieces.durable {
             return Err(writer::inconsistent_length(Some(length), pieces.durable));
         }
-        limits.admit(None, Some(length))?;
+        // What was admitted once stays so, whatever is admitted now.
+        if pieces.length.is_none() {
+            limits.admit(None, Some(length))?;
+        }
     }
     // What comes in one request, and where that ends; before anybody looks for room for it.
     limits.admit(append.body_size, if length.is_none() { end } else { None })?;
@@ -977,7 +985,21 @@ pub(super) async fn complete_sealed(
     counter.processing();
     // The store may have it already. Where the names of files are not kept as a whole, it may then be staged as well.
     match stored(server, pieces).await {
-        Ok(Some(sealed)) => return book(server, pieces, sealed, &counter).await,
+        // Whoever gave it that name may have died before the name was on the medium.
+        Ok(Some(sealed)) => {
+            return match server.store().confirm(&pieces.terms.id).await {
+                Ok(()) => book(server, pieces, sealed, &counter).await,
+                Err(error) if server.store().healthy() => {
+                    counter.pause(pieces.durable);
+                    Err(error.into())
+                }
+                Err(error) => {
+                    let refusal = error.into();
+                    fail(server, pieces, &counter, &refusal).await;
+                    Err(refusal)
+                }
+            };
+        }
         Ok(None) => {}
         Err(refusal) => {
             counter.pause(pieces.durable);

@@ -114,7 +114,7 @@ pub fn interop_version(headers: &HeaderMap) -> Option<u64> {
 pub fn supported(upload: &Upload, limits: &Limits, version: u64, now_ms: u64) -> Head {
     let mut head = resumption_supported(version);
     put(&mut head.fields, header::LOCATION, location(&upload.id));
-    put(&mut head.fields, headers::UPLOAD_LIMIT, limit(limits, seconds_left(upload, now_ms)));
+    put(&mut head.fields, headers::UPLOAD_LIMIT, limit_of(upload, limits, now_ms));
     head
 }
 
@@ -217,10 +217,16 @@ pub fn limit(limits: &Limits, max_age: Option<u64>) -> String {
     members.join(", ")
 }
 
+/// The limits of one upload: the length that it was admitted with is within them, whatever is admitted now.
+fn limit_of(upload: &Upload, limits: &Limits, now_ms: u64) -> String {
+    let max_file_size = limits.max_file_size.map(|max| max.max(upload.length.unwrap_or(0)));
+    limit(&Limits { max_file_size, ..limits.clone() }, seconds_left(upload, now_ms))
+}
+
 fn tell(answer: &mut HeaderMap, upload: &Upload, limits: &Limits, now_ms: u64) {
     put(answer, headers::UPLOAD_COMPLETE, "?0");
     put(answer, headers::UPLOAD_OFFSET, upload.offset);
-    put(answer, headers::UPLOAD_LIMIT, limit(limits, seconds_left(upload, now_ms)));
+    put(answer, headers::UPLOAD_LIMIT, limit_of(upload, limits, now_ms));
     put(answer, header::CACHE_CONTROL, "no-store");
 }
 

@@ -361,16 +361,13 @@ impl Call {
             Ok(()) => {}
             // None on its way: perhaps one that has arrived.
             Err(refusal) if refusal.code() == ErrorCode::NotFound => {
-                let (server, visitor, id) = (self.server.clone(), self.visitor.clone(), id.clone());
-                let deleting = async move { questions::delete(&server, &visitor, &id).await };
-                resumable::to_its_end(&self.server, deleting).await?;
+                questions::delete(&self.server, &self.visitor, id).await?;
             }
             Err(refusal) => return Err(refusal),
         }
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 
-    /// An upload of this visitor; what the protocols say differently of it is not filled in.
     /// Begins an upload. A client that counts its tries may have lost the answer to an earlier one: it gets that again.
     async fn begin(&self, creation: Creation) -> Result<Upload, Refusal> {
         if self.headers.contains_key(headers::ATTEMPT)
@@ -381,6 +378,7 @@ impl Call {
         resumable::create(&self.server, creation).await
     }
 
+    /// An upload of this visitor; what the protocols say differently of it is not filled in.
     fn creation(&self, protocol: Protocol, said: tus::Metadata, progress_id: Option<ProgressId>) -> Creation {
         let tus::Metadata { name, media_type, path, fields, .. } = said;
         let name = name.unwrap_or_else(|| multipart::UNNAMED.to_owned());

@@ -129,7 +129,9 @@ async fn staged_is_not_stored<S: Store>(store: &S) {
     staging.write(vec![Bytes::from_static(b"half")]).await.unwrap();
     assert!(is_absent(store, &id(5)).await);
     assert_eq!(store.staged().await.unwrap(), [id(5)]);
+    assert!(matches!(store.confirm(&id(5)).await, Err(StoreError::NotFound)));
     staging.seal().await.unwrap();
+    store.confirm(&id(5)).await.unwrap();
     assert_eq!(store.staged().await.unwrap(), []);
     assert_eq!(read(store, &id(5), 0..4).await, b"half");
     store.remove(&id(5)).await.unwrap();

@@ -268,6 +268,19 @@ impl Store for DiskStore {
         blocking("removing a file", move || shared.remove(&id)).await
     }
 
+    async fn confirm(&self, id: &UploadId) -> Result<(), StoreError> {
+        let id = id.clone();
+        let _turn = self.shared.slow.acquire().await;
+        let shared = Arc::clone(&self.shared);
+        let confirmed = blocking("storing a file", move || {
+            if !fs::exists(shared.stored(&id))? {
+                return Ok(Err(StoreError::NotFound));
+            }
+            shared.force_folder(&shared.make_folders(&id)?).map(Ok)
+        });
+        confirmed.await?
+    }
+
     async fn unstage(&self, id: &UploadId) -> Result<(), StoreError> {
         let id = id.clone();
         self.run("removing a staged file", move |shared| unlink(&shared.staged(&id)).map(drop)).await

@@ -148,6 +148,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn confirm(&self, id: &UploadId) -> Result<(), StoreError> {
+        self.open(id).await.map(drop)
+    }
+
     async fn unstage(&self, id: &UploadId) -> Result<(), StoreError> {
         let mut held = self.shared.held();
         if let Some(Entry::Staged(_) | Entry::Kept(_)) = held.files.get(id) {

@@ -70,6 +70,12 @@ pub trait Store: Send + Sync {
     /// *Failure*: [`StoreError::NotFound`] for an id that is not stored, staged ones included.
     fn open(&self, id: &UploadId) -> impl Future<Output = Result<Readable, StoreError>> + Send;
 
+    /// Makes durable that a file is stored: of one found so after the end of a process that may not have come as far.
+    ///
+    /// *Success*: as of [`Staging::seal`]. *Failure*: [`StoreError::NotFound`] when it is not stored; any other is
+    /// final if the store is not healthy after it. *Dropped*: as for failure.
+    fn confirm(&self, id: &UploadId) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Removes a file, staged or stored, and its space. Idempotent: an id that is not there is removed already.
     ///
     /// *Success*: it is gone, and stays gone after a power loss when the store is durable. *Failure*: it may be
@@ -373,6 +379,10 @@ impl Store for AnyStore {
 
     async fn remove(&self, id: &UploadId) -> Result<(), StoreError> {
         each!(self, store => store.remove(id).await)
+    }
+
+    async fn confirm(&self, id: &UploadId) -> Result<(), StoreError> {
+        each!(self, store => store.confirm(id).await)
     }
 
     async fn unstage(&self, id: &UploadId) -> Result<(), StoreError> {
