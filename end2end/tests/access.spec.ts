@@ -3,6 +3,7 @@
 import type { Locator, Page } from '@playwright/test';
 import { expectNoViolations } from '../fixtures/axe';
 import { MIB } from '../fixtures/files';
+import { Widget } from '../fixtures/page';
 import { expect, test } from '../fixtures/test';
 
 // One form for each file: what a piece of a resumable upload does instead, resume.spec says.
@@ -111,6 +112,117 @@ test('what is announced: politely, once, and seldom', async ({ widget, net, file
   expect(heard.length, heard.join(' | ')).toBeLessThanOrEqual(7);
 });
 
+test('a whole job by keyboard, and all that is heard of it', async ({ page, net, files, silence }) => {
+  silence.listen(page);
+  silence.allowFailedRequests();
+  const [long, bad] = [await files.sample('long-job.bin', 24 * MIB), await files.sample('refused.bin', 1000)];
+  // By itself: only a resumable upload can be held.
+  const widget = new Widget(page, net.url);
+  await widget.open();
+  await widget.listen();
+  net.behave({ kind: 'stall', after: 2 * MIB });
+  await tabTo(page, widget.input);
+  await widget.pick(long);
+  await expect.poll(async () => (await widget.read(long.name)).received).toBeGreaterThan(MIB);
+  await pressOn(page, widget.button('pause', long.name), 'Space');
+  await widget.waitState(long.name, 'paused');
+  await expect(widget.button('resume', long.name), 'the same button goes on').toBeFocused();
+  await page.keyboard.press('Enter');
+  await widget.waitState(long.name, 'sending');
+  await expect(widget.button('pause', long.name)).toBeFocused();
+  await pressOn(page, widget.button('cancel', long.name), 'Enter');
+  await widget.waitState(long.name, 'cancelled');
+  await expect(widget.button('remove', long.name)).toBeFocused();
+  net.release();
+  await pressOn(page, widget.button('retry', long.name), 'Space');
+  await widget.waitState(long.name, 'done');
+  await expect.poll(async () => (await widget.announced()).at(-1)).toBe('1 file stored');
+
+  const message = 'Not in this drawer.';
+  net.behave({ kind: 'answer', status: 413, body: JSON.stringify({ code: 'too-large', message, retryable: false }), times: 1 });
+  await widget.pick(bad);
+  await widget.waitState(bad.name, 'failed');
+  await expect.poll(async () => (await widget.announced()).at(-1)).toContain(message);
+
+  const heard = await widget.announced();
+  // How many milestones there is time for is the machine's affair; their order is not.
+  const milestone = /^(25|50|75)% of 1 file uploaded$/;
+  expect(heard.filter((text) => !milestone.test(text))).toEqual(TRANSCRIPT);
+  const quarters = heard.flatMap((text) => milestone.exec(text)?.[1] ?? []);
+  expect(quarters, 'each once, and upwards').toEqual([...new Set(quarters)].sort());
+
+  await pressOn(page, widget.button('remove', bad.name), 'Enter');
+  await expect(widget.row(bad.name)).toHaveCount(0);
+  await expectFocus(page, 'focus after remove');
+  // What is stored is linked from its row.
+  await tabTo(page, widget.row(long.name).getByRole('link'));
+  expect(await widget.row(long.name).getByRole('link').evaluate((link: HTMLAnchorElement) => link.href)).toBe((await widget.stored())[0]!.href);
+  await pressOn(page, widget.button('clear'), 'Space');
+  await expect(widget.row(long.name)).toHaveCount(0);
+  await expectFocus(page, 'focus after clear');
+});
+
+test('a button that goes away by itself leaves the focus where a late press does no harm', async ({ page, net, files, silence }) => {
+  silence.listen(page);
+  const samples = [await files.sample('goes-1.bin', 24 * MIB), await files.sample('goes-2.bin', 24 * MIB)];
+  const widget = new Widget(page, net.url);
+  await widget.open();
+  net.behave({ kind: 'stall', after: 2 * MIB });
+  const [first, second] = samples.map(({ name }) => name) as [string, string];
+  await widget.pick(samples[0]!);
+  await expect.poll(async () => (await widget.read(first)).received).toBeGreaterThan(MIB);
+  await widget.button('pause', first).focus();
+  await expect(widget.button('pause', first)).toBeFocused();
+  net.release();
+  await widget.waitState(first, 'done');
+  await expect(widget.row(first).locator('summary')).toBeFocused();
+
+  net.behave({ kind: 'stall', after: 2 * MIB });
+  await widget.pick(samples[1]!);
+  await expect.poll(async () => (await widget.read(second)).received).toBeGreaterThan(MIB);
+  await widget.button('pause-all').focus();
+  await expect(widget.button('pause-all')).toBeFocused();
+  net.release();
+  await widget.waitState(second, 'done');
+  await expect(widget.total.locator('[part=sum]')).toBeFocused();
+});
+
+test('from right to left, narrow, and with targets that can be hit', async ({ page, net, files, silence }) => {
+  silence.listen(page);
+  silence.allowFailedRequests();
+  const [done, held, bad] = [await files.sample('rtl done.bin', 1000), await files.sample('rtl held.bin', 24 * MIB), await files.sample('rtl-refused-with-a-very-long-name-that-has-no-space.bin', 1000)];
+  const widget = new Widget(page, net.url, '?lang=ar');
+  await widget.open();
+  const check = async (state: string) => {
+    for (const width of [320, 1000]) {
+      await page.setViewportSize({ width, height: 700 });
+      const where = `${state}, ${width} px`;
+      await expectNoViolations(page, where);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${where}: sticks out`).toBeLessThanOrEqual(0);
+      expect(await page.evaluate(smallTargets), `${where}: targets under 24 px`).toEqual([]);
+    }
+  };
+  await check('idle');
+  await widget.pick(done);
+  await widget.waitState(done.name, 'done');
+  net.behave({ kind: 'answer', status: 413, body: JSON.stringify({ code: 'too-large', message: 'No.', retryable: false }), times: 1 });
+  await widget.pick(bad);
+  await widget.waitState(bad.name, 'failed');
+  net.behave({ kind: 'stall', after: MIB });
+  await widget.pick(held);
+  await expect.poll(async () => (await widget.read(held.name)).received).toBeGreaterThan(0);
+  await check('done, refused and uploading');
+  await widget.button('pause', held.name).click();
+  await widget.waitState(held.name, 'paused');
+  await check('paused');
+  await widget.button('cancel', held.name).click();
+  await widget.waitState(held.name, 'cancelled');
+  await check('cancelled');
+});
+
+/** What is heard of that job besides its milestones. */
+const TRANSCRIPT = ['Uploading 1 file', '1 file stored', 'Uploading 1 file', '1 file stored, 1 not. refused.bin: Not in this drawer.'];
+
 /** Tabs to the file input, or to the button that stands for it, and opens the dialog with the space bar. */
 async function openByKey(page: Page, input: Locator) {
   await tabTo(page, input);
@@ -150,6 +262,16 @@ function showsFocus(element: Element): boolean {
     }
   }
   return false;
+}
+
+/** What can be pressed in the page's main part and is smaller than 24 by 24 CSS pixels (WCAG 2.2, 2.5.8). */
+function smallTargets(): string[] {
+  return [...document.querySelectorAll<HTMLElement>('main :is(button, a[href], summary, input:not([type=hidden]))')].flatMap((target) => {
+    // The label of a check box can be pressed as well.
+    const { width, height } = (target.closest('label:not(.pl-pick)') ?? target).getBoundingClientRect();
+    const isSmall = target.checkVisibility() && (width < 23.99 || height < 23.99);
+    return isSmall ? [`${target.outerHTML.slice(0, 80)}: ${width} x ${height}`] : [];
+  });
 }
 
 /** Focus is on something; it may be moved on a frame after what had it went away. */

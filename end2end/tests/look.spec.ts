@@ -3,6 +3,7 @@
 
 import { firefox, type Page } from '@playwright/test';
 import { firefoxLaunch } from '../browsers';
+import { expectNoViolations } from '../fixtures/axe';
 import { MIB } from '../fixtures/files';
 import { Widget } from '../fixtures/page';
 import { expect, test as base } from '../fixtures/test';
@@ -61,6 +62,7 @@ test('forced colours: the bar can be seen, and so can its fill', async ({ forced
   await info.attach('bar', { body: picture, contentType: 'image/png' });
   const [filled, empty] = await coloursAlong(forced, picture, [0.2, 0.97]);
   expect(filled, 'the received part differs from the rest').not.toBe(empty);
+  await expectNoViolations(forced, 'forced colours');
   await forced.screenshot({ path: `out/screens/${info.project.name}-forced.png` });
   net.release();
   await widget.waitState(sample.name, 'done');

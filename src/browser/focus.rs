@@ -4,14 +4,19 @@ use gloo_timers::callback::Timeout;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, ShadowRoot};
 
-/// After the page has settled: when nothing has the focus, gives it to the first button of the row at this place
-/// among `rows`, or of the last row, or else to `fallback`. Dropping the guard cancels it.
-pub(super) fn keep(root: Element, rows: &'static str, index: usize, fallback: &'static str) -> Timeout {
+/// After the page has settled: when nothing has the focus, gives it to the first of `what` in the row at this place
+/// among `rows`, or in the last row, or else to `fallback`. Dropping the guard cancels it.
+pub(super) fn keep(
+    root: Element,
+    rows: &'static str,
+    index: usize,
+    what: &'static str,
+    fallback: &'static str,
+) -> Timeout {
     Timeout::new(0, move || {
         if is_lost(&root) {
-            let target = row(&root, rows, index)
-                .and_then(|row| first(&row, "button:not([hidden])"))
-                .or_else(|| first(&root, fallback));
+            let target =
+                row(&root, rows, index).and_then(|row| first(&row, what)).or_else(|| first(&root, fallback));
             if let Some(target) = target {
                 let _ = target.focus();
             }

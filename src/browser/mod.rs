@@ -203,12 +203,20 @@ impl Runtime {
         self.0.add_from(event, event.data_transfer());
     }
 
-    /// After the page has settled: when the focus was lost with what had it, gives it to the row at this place or the
-    /// one that is now the last, or else to the file input.
-    pub(crate) fn keep_focus(&self, rows: &'static str, index: usize) {
+    /// After the page has settled: when the focus was lost with what had it, gives it to the first of `what` in the row
+    /// at this place or in the one that is now the last, or else to the file input.
+    pub(crate) fn keep_focus(&self, rows: &'static str, index: usize, what: &'static str) {
         if let Some(form) = self.0.form.borrow().clone() {
-            self.0.later.replace(Some(focus::keep(form.into(), rows, index, "[data-pl-input]")));
+            self.0.later.replace(Some(focus::keep(form.into(), rows, index, what, "[data-pl-input]")));
         }
+    }
+
+    /// Whether this part of the form, or something in it, has the focus.
+    pub(crate) fn is_focused(&self, part: &str) -> bool {
+        let form = self.0.form.borrow();
+        let found =
+            form.as_ref().and_then(|form| form.query_selector(&[part, ":focus-within"].concat()).ok()?);
+        found.is_some()
     }
 
     /// Leaves so many pixels above and below the rows of a long list, and scrolls it down by so many.
@@ -302,7 +310,7 @@ impl Questions {
     pub(crate) fn keep_focus(&self, rows: &'static str, index: usize, fallback: &'static str) {
         let root = window().and_then(|window| window.document()).and_then(|page| page.document_element());
         if let Some(root) = root {
-            self.later.replace(Some(focus::keep(root, rows, index, fallback)));
+            self.later.replace(Some(focus::keep(root, rows, index, "button:not([hidden])", fallback)));
         }
     }
 

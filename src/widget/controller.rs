@@ -37,6 +37,12 @@ use super::{
 /// nobody finds old news in it.
 const SILENCE_MS: u64 = 10_000;
 
+/// What takes the focus over from a button that a person has pressed and that is gone.
+const BUTTON: &str = "button:not([hidden])";
+
+/// The same where nobody pressed it: something that does no harm when the press comes a moment too late.
+const HARMLESS: &str = "summary, :not([hidden]) > .pl-sum";
+
 /// The one handle that views hold. Clones are the same controller; the last one dropped ends everything.
 #[derive(Clone)]
 pub(crate) struct Controller(Arc<Shared>);
@@ -52,6 +58,8 @@ struct Shared {
     on_stored: Option<Callback<Receipt>>,
     hooks: Hooks,
     told: Mutex<Inbox<UploadEvent>>,
+    /// The server's scheme and host; empty when they are the page's own.
+    home: String,
 }
 
 /// The controller as the page around it holds it: without keeping it alive.
@@ -161,6 +169,7 @@ impl Controller {
                 on_stored,
                 hooks,
                 told: Mutex::default(),
+                home: origin(&options.action).to_owned(),
             }
         }))
     }
@@ -181,7 +190,7 @@ impl Controller {
             _ => ("[data-pl-total]", 0),
         };
         self.0.deliver(event);
-        self.0.runtime.keep_focus(rows, place);
+        self.0.runtime.keep_focus(rows, place, BUTTON);
     }
 
     /// The rows that are drawn, in their order.
@@ -230,6 +239,11 @@ impl Controller {
     /// The words of this widget.
     pub(crate) fn labels(&self) -> ArcRwSignal<Labels> {
         self.0.labels.clone()
+    }
+
+    /// Where the paths lie that the server tells.
+    pub(crate) fn home(&self) -> String {
+        self.0.home.clone()
     }
 
     /// The browser's side, for events that are handed on unopened.
@@ -376,6 +390,10 @@ impl Shared {
                 if let Some(view) = core.queue.row(row.id, now_ms)
                     && row.view.with_untracked(|old| *old != view)
                 {
+                    let takes_button = row.view.with_untracked(|old| takes_button(old, &view));
+                    if takes_button && self.runtime.focused_row() == Some(row.id) {
+                        self.runtime.keep_focus("[data-pl-row]", self.place(row.id), HARMLESS);
+                    }
                     row.view.set(view);
                 }
             }
@@ -408,6 +426,9 @@ impl Shared {
             self.runtime.busy(total.active > 0);
         }
         if changed {
+            if self.runtime.is_focused("[data-pl-total]") {
+                self.runtime.keep_focus("[data-pl-total]", 0, HARMLESS);
+            }
             self.total.set(total);
         }
     }
@@ -436,6 +457,19 @@ impl Shared {
     fn place(&self, id: FileId) -> usize {
         self.rows.with_untracked(|rows| rows.iter().position(|row| row.id == id).unwrap_or(rows.len()))
     }
+}
+
+/// Whether a button of a row goes away.
+fn takes_button(old: &RowView, new: &RowView) -> bool {
+    let holds = |row: &RowView| row.can_pause || row.can_resume;
+    (old.can_retry && !new.can_retry) || (holds(old) && !holds(new))
+}
+
+/// The scheme and host of an address that has them.
+fn origin(url: &str) -> &str {
+    let Some((scheme, rest)) = url.split_once("://") else { return "" };
+    let host = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    &url[..scheme.len() + 3 + host]
 }
 
 /// A panic elsewhere must not take the list away.

@@ -88,7 +88,7 @@ pub(crate) fn TotalLine(
             data-failed=text(|total| Some(total.failed.to_string()))
             hidden=flag(|total| total.listed == 0)
         >
-            <p class="pl-sum" part="sum"><bdi>{sum}</bdi></p>
+            <p class="pl-sum" part="sum" tabindex="-1"><bdi>{sum}</bdi></p>
             <div class="pl-actions">
                 <button
                     type="button"

@@ -3,10 +3,13 @@
 
 use leptos::prelude::*;
 
-use crate::engine::{
-    event::{Event, FileId, Scope},
-    view::{Hint, RowState, RowView},
-    window::Place,
+use crate::{
+    engine::{
+        event::{Event, FileId, Scope},
+        view::{Hint, RowState, RowView},
+        window::Place,
+    },
+    wire::Receipt,
 };
 
 use super::{
@@ -93,6 +96,10 @@ pub(crate) fn FileRow(
             controller.wish(if held { Event::Resume(scope) } else { Event::Pause(scope) });
         })
     };
+    let href = {
+        let (view, home) = (row.view.clone(), controller.home());
+        move || view.with(|view| stored_at(&home, view.receipt.as_ref()?))
+    };
     let retry = press(move || controller.wish(Event::Retry(Scope::One(id))));
 
     view! {
@@ -116,7 +123,17 @@ pub(crate) fn FileRow(
             data-error=text(|row| row.error.as_ref().map(|error| error.code.as_str().to_owned()))
         >
             <div class="pl-row-head">
-                <span class="pl-name" part="name" title=path><bdi>{name.clone()}</bdi></span>
+                // Without an address it is no link yet, and out of the keyboard's way.
+                <a
+                    class="pl-name"
+                    part="name"
+                    title=path
+                    href=href
+                    download=name.clone()
+                    rel="external"
+                >
+                    <bdi>{name.clone()}</bdi>
+                </a>
                 // A folder that was refused has no size.
                 <bdi class="pl-size" part="size" hidden=flag(|row| row.size == 0 && row.state == RowState::Rejected)>
                     {words(|labels, row| text::size(labels, row.size))}
@@ -140,6 +157,10 @@ pub(crate) fn FileRow(
                     <details class="pl-source">
                         <summary>{says(&row.labels, Word::Details)}</summary>
                         <p data-pl-source="">{words(text::source)}</p>
+                        <p class="pl-digest" data-pl-sha256="" hidden=flag(|row| digest(row).is_none())>
+                            "SHA-256 "
+                            <code>{text(digest)}</code>
+                        </p>
                     </details>
                 </div>
                 <div class="pl-actions">
@@ -192,6 +213,20 @@ fn level(labels: &Labels, row: &RowView) -> Level {
     }
 }
 
+/// Where a stored file is fetched: the path that our kind of server told, at `home`. What another one told may lead
+/// anywhere.
+fn stored_at(home: &str, receipt: &Receipt) -> Option<String> {
+    if !receipt.proof.is_stored() {
+        return None;
+    }
+    let path = receipt.url.strip_prefix('/').filter(|path| !path.starts_with(['/', '\\']))?;
+    Some([home, "/", path].concat())
+}
+
+fn digest(row: &RowView) -> Option<String> {
+    row.receipt.as_ref()?.sha256.clone()
+}
+
 fn shows_percent(row: &RowView) -> bool {
     !matches!(
         row.state,
@@ -224,4 +259,32 @@ fn hint_word(hint: Hint) -> String {
         Hint::Found { .. } => "found",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Proof;
+
+    fn link(home: &str, url: &str, proof: Proof) -> Option<String> {
+        stored_at(home, &Receipt { url: url.to_owned(), proof, ..Receipt::default() })
+    }
+
+    #[test]
+    fn a_stored_file_is_linked_and_nothing_else() {
+        assert_eq!(link("", "/files/1", Proof::Stored).as_deref(), Some("/files/1"));
+        let elsewhere = link("https://files.example", "/files/1", Proof::Stored);
+        assert_eq!(elsewhere.as_deref(), Some("https://files.example/files/1"));
+        assert_eq!(link("", "/files/1", Proof::Accepted), None, "another server may have put it anywhere");
+        for url in [
+            "",
+            "files/1",
+            "//elsewhere.example/1",
+            "/\\elsewhere.example/1",
+            "javascript:alert(1)",
+            "https://a.b/1",
+        ] {
+            assert_eq!(link("", url, Proof::Stored), None, "{url}");
+        }
+    }
 }

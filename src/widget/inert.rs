@@ -77,7 +77,12 @@ impl Runtime {
     pub(crate) fn dropped(&self, _event: &web_sys::DragEvent) {}
 
     /// Nothing has the focus.
-    pub(crate) fn keep_focus(&self, _rows: &'static str, _index: usize) {}
+    pub(crate) fn keep_focus(&self, _rows: &'static str, _index: usize, _what: &'static str) {}
+
+    /// Nothing has the focus.
+    pub(crate) fn is_focused(&self, _part: &str) -> bool {
+        false
+    }
 
     /// There is no list to lay out.
     pub(crate) fn lay_out(&self, _edges: (u32, u32), _scroll: i32) {}

@@ -177,17 +177,16 @@ pub(crate) fn source(labels: &Labels, row: &RowView) -> String {
         text.push(' ');
         text.push_str(sentence);
     };
-    add(&labels.text(match row.witness {
-        Witness::None => Word::CountedByNobody,
-        Witness::Browser => Word::CountedByBrowser,
-        Witness::Server => Word::CountedByServer,
-    }));
+    // At the end there is the server's word, and nothing is counted any more.
+    if row.state != RowState::Done {
+        add(&labels.text(match row.witness {
+            Witness::None => Word::CountedByNobody,
+            Witness::Browser => Word::CountedByBrowser,
+            Witness::Server => Word::CountedByServer,
+        }));
+    }
     if row.restarts > 0 {
         add(&labels.count(Word::BegunAgain, row.restarts, &[]));
-    }
-    if let Some(sha256) = row.receipt.as_ref().and_then(|receipt| receipt.sha256.as_ref()) {
-        add("SHA-256:");
-        add(sha256);
     }
     text
 }
