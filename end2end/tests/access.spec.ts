@@ -188,6 +188,7 @@ test('a button that goes away by itself leaves the focus where a late press does
 });
 
 test('from right to left, narrow, and with targets that can be hit', async ({ page, net, files, silence }) => {
+  test.slow();
   silence.listen(page);
   silence.allowFailedRequests();
   const [done, held, bad] = [await files.sample('rtl done.bin', 1000), await files.sample('rtl held.bin', 24 * MIB), await files.sample('rtl-refused-with-a-very-long-name-that-has-no-space.bin', 1000)];
