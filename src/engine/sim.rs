@@ -400,7 +400,10 @@ impl Sim {
     fn hear(&mut self, event: UploadEvent) {
         let (file, word, after): (_, _, &[&str]) = match event {
             UploadEvent::Added { file } => (file, "added", &[""]),
-            UploadEvent::Rejected { file, .. } => (file, "rejected", &["", "added", "paused", "resumed"]),
+            UploadEvent::Rejected { file, .. } => {
+                // A page may decline at the second asking: what was cancelled before it agreed is asked about again.
+                (file, "rejected", &["", "added", "paused", "resumed", "cancelled"])
+            }
             UploadEvent::Started { file } => (file, "started", &["added", "resumed", "failed", "cancelled"]),
             UploadEvent::Progress { file, .. } => {
                 (file, "progress", &["added", "started", "progress", "resumed", "failed", "cancelled"])
