@@ -15,14 +15,14 @@ pub(super) fn with_id(url: &str, id: &ProgressId) -> String {
     format!("{url}{joint}{ID}={id}")
 }
 
-/// Where one upload is asked about: at the place of `{id}`, after a trailing `=`, or under the customary name. An
-/// address that names a `key` of its own is asked as it is.
-pub(super) fn question(progress: &str, id: &ProgressId) -> String {
+/// Where one upload is asked about: at the place of `{id}`, after a trailing `=`, or under the customary name. A
+/// Django address that names a `key` of its own is asked as it is.
+pub(super) fn question(dialect: Dialect, progress: &str, id: &ProgressId) -> String {
     if progress.contains("{id}") {
         progress.replace("{id}", id.as_str())
     } else if progress.ends_with('=') {
         format!("{progress}{id}")
-    } else if progress.contains("?key=") {
+    } else if dialect.counts_by_key(progress) {
         progress.to_owned()
     } else {
         with_id(progress, id)

@@ -580,19 +580,23 @@ impl Inner {
         let out = Rc::new(Cell::new(ids.len()));
         for (place, id) in ids.iter().enumerate() {
             let (frames, out, id) = (Rc::clone(&frames), Rc::clone(&out), id.clone());
-            self.question((poll, place), &dialect::question(&self.progress, &id), move |inner, answer| {
-                let frame =
-                    answer.and_then(|text| dialect::frame(inner.dialect, &text, id, u64::from(poll.0)));
-                frames.borrow_mut().extend(frame);
-                out.set(out.get() - 1);
-                if out.get() == 0 {
-                    let frames = frames.take();
-                    (inner.deliver)(match frames.is_empty() {
-                        false => Event::Polled { poll, frames },
-                        true => Event::PollFailed { poll },
-                    });
-                }
-            });
+            self.question(
+                (poll, place),
+                &dialect::question(self.dialect, &self.progress, &id),
+                move |inner, answer| {
+                    let frame =
+                        answer.and_then(|text| dialect::frame(inner.dialect, &text, id, u64::from(poll.0)));
+                    frames.borrow_mut().extend(frame);
+                    out.set(out.get() - 1);
+                    if out.get() == 0 {
+                        let frames = frames.take();
+                        (inner.deliver)(match frames.is_empty() {
+                            false => Event::Polled { poll, frames },
+                            true => Event::PollFailed { poll },
+                        });
+                    }
+                },
+            );
         }
     }
 

@@ -260,6 +260,32 @@ fn their_count_of_the_request_is_the_bar_of_the_file() {
     assert_eq!((receipt.proof, one.row().percent), (Proof::Accepted, 100));
 }
 
+/// Promise 1: of a small file nothing may ever have been told but the end.
+#[test]
+fn their_done_without_a_count_before_it_is_all_of_the_file() {
+    let mut one = Foreign::new(100);
+    one.sent(100);
+    one.says(ProgressState::Done, 0, 0);
+    let row = one.row();
+    assert_eq!((row.state, row.received, row.percent), (RowState::Processing, 100, 99));
+    one.now += 60_000;
+    one.handle(Event::Visible);
+    assert_eq!((one.row().state, one.row().hint), (RowState::Processing, None));
+}
+
+#[test]
+fn where_one_key_stands_for_all_uploads_there_is_one_at_a_time() {
+    let sent = |progress: &str| {
+        let progress = progress.to_owned();
+        let options =
+            Options { dialect: Dialect::Django, concurrency: 3, progress, ..options(Protocol::Form) };
+        let files = (1..=3).map(|id| Sim::candidate_of(id, 100)).collect();
+        let commands = Queue::new(&options, 1).handle(Event::Added(files), 0);
+        commands.iter().filter(|command| matches!(command, Command::SendForm { .. })).count()
+    };
+    assert_eq!((sent("/status?key=abc"), sent("/progress")), (1, 3));
+}
+
 /// Promise 10: their word on a lost answer is worth as much as ours.
 #[test]
 fn their_done_saves_a_second_upload_when_the_answer_is_lost() {

@@ -535,7 +535,11 @@ impl Queue {
     // --- A try and its end ---
 
     pub(super) fn start_what_may(&mut self, turn: &mut Turn) {
-        let slots = usize::from(self.options.concurrency.clamp(1, Options::MAX_CONCURRENCY));
+        let slots = match self.options.dialect.counts_by_key(&self.options.progress) {
+            // Two at once would share one count.
+            true => 1,
+            false => usize::from(self.options.concurrency.clamp(1, Options::MAX_CONCURRENCY)),
+        };
         while self.online && self.flights.len() < slots {
             let Some(id) = self.ready.pop_front() else { return };
             if let Some(at) = self.find(id)
@@ -945,7 +949,8 @@ impl Queue {
     }
 
     /// What the server says of a try that is under way.
-    fn frame(&mut self, at: usize, frame: ProgressFrame, turn: &mut Turn) {
+    fn frame(&mut self, at: usize, mut frame: ProgressFrame, turn: &mut Turn) {
+        let foreign = self.is_foreign();
         let item = &mut self.items[at];
         if frame.attempt != item.attempt
             || frame.state == ProgressState::Unknown
@@ -957,9 +962,14 @@ impl Queue {
             // Without a receipt that fits there is nothing to show for it: the answer itself will tell.
             if let Some(receipt) = receipt(item, frame.receipts).filter(|receipt| receipt.proof.is_stored()) {
                 self.give_up_request(at, turn);
-                self.enter(at, Phase::Done { receipt }, turn);
+                return self.enter(at, Phase::Done { receipt }, turn);
             }
-            return;
+            if !foreign {
+                return;
+            }
+            // Who only counts has seen all of it go by.
+            frame.state = ProgressState::Processing;
+            frame.received = item.meta.size;
         }
         let size = item.meta.size;
         let received = frame.received.min(size);

@@ -61,6 +61,12 @@ impl Dialect {
             _ => None,
         }
     }
+
+    /// Whether the count at this address is asked for by a key of the page's own, the same for each of its uploads:
+    /// the second of the Django forms.
+    pub fn counts_by_key(self, progress: &str) -> bool {
+        self == Self::Django && (progress.contains("?key=") || progress.contains("&key="))
+    }
 }
 
 /// Everything that can be set on a widget.
