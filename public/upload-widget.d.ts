@@ -96,6 +96,8 @@ export interface PlimsollEventMap {
   'plimsoll-cancelled': CustomEvent<OfFile>;
   /** It was taken off the list, and out of the form's value. */
   'plimsoll-removed': CustomEvent<OfFile>;
+  /** A person has taken it off and brought it back, and with it its place in the form's value. */
+  'plimsoll-restored': CustomEvent<OfFile & { readonly receipt: PlimsollReceipt | null }>;
   /** Nothing is left to do: so many are stored, so many are not. */
   'plimsoll-ended': CustomEvent<{ readonly done: number; readonly failed: number }>;
   /** Something is wrong with the tag itself: an attribute that cannot be read, a part that does not load. */

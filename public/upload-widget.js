@@ -305,6 +305,7 @@ export class PlimsollUpload extends HTMLElement {
     if (kind === 'before-request') return this.#extra(detail);
     if (kind === 'stored') this.#stored.set(detail.file.id, detail.receipt);
     if (kind === 'removed') this.#stored.delete(detail.file.id);
+    if (kind === 'restored' && detail.receipt) this.#stored.set(detail.file.id, detail.receipt);
     if (kind !== 'progress') this.#weigh();
     this.#tell(kind, detail);
     // Settings that have changed meanwhile have waited for an empty list.

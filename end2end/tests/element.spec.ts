@@ -199,7 +199,7 @@ test('it tells everything, once and in order, and can be told what to do', async
     const told: string[] = [];
     Object.assign(window, { told });
     const host = document.querySelector('plimsoll-upload') as PlimsollUpload;
-    for (const kind of ['added', 'rejected', 'before-upload', 'started', 'stored', 'failed', 'paused', 'resumed', 'cancelled', 'removed', 'ended'] as const) {
+    for (const kind of ['added', 'rejected', 'before-upload', 'started', 'stored', 'failed', 'paused', 'resumed', 'cancelled', 'removed', 'restored', 'ended'] as const) {
       document.addEventListener(`plimsoll-${kind}`, (event) => told.push('file' in event.detail ? `${kind} ${event.detail.file.name}` : kind));
     }
     host.addEventListener('plimsoll-progress', ({ detail }) => {
@@ -232,8 +232,15 @@ test('it tells everything, once and in order, and can be told what to do', async
     expect.stringMatching(/^[a-z2-7]{26} [a-z2-7]{26}$/),
     false,
   ]);
+  const value = await tag.host.evaluate((host: PlimsollUpload) => host.value);
+  await tag.host.locator('[data-pl-action="remove"]').first().click();
+  expect(await tag.host.evaluate((host: PlimsollUpload) => host.receipts.length)).toBe(1);
+  await tag.host.locator('[data-pl-action="undo"]').click();
+  expect(await told()).toEqual(['removed one.txt', 'restored one.txt']);
+  expect(await tag.host.evaluate((host: PlimsollUpload) => host.value)).toBe(value);
   await tag.host.evaluate((host: PlimsollUpload) => host.clear());
   await expect(tag.host.locator('[data-pl-row]')).toHaveCount(0);
+  await expect(tag.host.locator('[data-pl-action="undo"]'), 'what the page removes is removed').toBeHidden();
   expect(await told()).toEqual(['removed one.txt', 'removed two.txt']);
   expect(await tag.host.evaluate((host: PlimsollUpload) => host.value)).toBe('');
 

@@ -106,6 +106,66 @@ test('nothing needs a frame: with the page out of sight, files are sent and the 
   expect(rows.filter(({ state }) => state !== 'done')).toEqual([]);
 });
 
+test('what was taken off can be brought back: one row, or all that were cleared', async ({ widget, net, files, page }) => {
+  const [good, other, bad] = [await files.sample('kept.bin', 2000), await files.sample('other.bin', 3000), await files.sample('bad.bin', 12 * MIB)];
+  const undo = widget.button('undo');
+  const names = () => page.locator('[data-pl-row]').evaluateAll((rows) => rows.map((row) => row.getAttribute('data-name')));
+  await widget.open();
+  await expect(undo).toBeHidden();
+  await widget.pick(good);
+  await widget.waitState(good.name, 'done');
+  net.behave({ kind: 'stall', after: MIB });
+  await widget.pick(bad);
+  await expect.poll(async () => (await widget.read(bad.name)).sent).toBeGreaterThan(0);
+  await widget.button('cancel', bad.name).click();
+  await widget.waitState(bad.name, 'cancelled');
+  net.release();
+  await widget.pick(other);
+  await widget.waitState(other.name, 'done');
+  await widget.listen();
+
+  await widget.button('remove', bad.name).click();
+  await expect(widget.row(bad.name)).toHaveCount(0);
+  await undo.click();
+  await expect(undo).toBeHidden();
+  expect(await names()).toEqual([good.name, bad.name, other.name]);
+  expect((await widget.read(bad.name)).state).toBe('cancelled');
+  await expect(widget.row(bad.name).locator('button').first(), 'the focus is with what came back').toBeFocused();
+
+  await widget.button('clear').click();
+  await expect(page.locator('[data-pl-row]')).toHaveCount(0);
+  await expect(undo, 'also of an empty list').toBeVisible();
+  await expect(undo, 'and the focus is there, where nothing else is left').toBeFocused();
+  const heard = await widget.announced();
+  expect(heard.filter((text) => /undone/.test(text)), 'said once for each').toHaveLength(2);
+  await page.keyboard.press('Enter');
+  await expect.poll(names).toEqual([good.name, bad.name, other.name]);
+
+  // The file was not forgotten.
+  await widget.button('retry', bad.name).click();
+  await widget.waitState(bad.name, 'done');
+  await expect(widget.uploads).toHaveCount(3);
+});
+
+test('an undo goes by itself, but not from under the focus', async ({ widget, files, page }) => {
+  const [one, two] = [await files.sample('one.bin', 2000), await files.sample('two.bin', 2000)];
+  const undo = widget.button('undo');
+  await widget.open();
+  await widget.pick(one, two);
+  await expect(widget.total).toHaveAttribute('data-done', '2');
+  await widget.button('remove', one.name).click();
+  await undo.focus();
+  // Absence can only be watched for a while: longer than the ten seconds of the design.
+  await page.waitForTimeout(11_000);
+  await expect(undo).toBeFocused();
+  await undo.evaluate((button) => (button as HTMLElement).blur());
+  await expect(undo).toBeHidden({ timeout: 30_000 });
+  await expect(widget.row(two.name)).toHaveCount(1);
+  await widget.button('remove', two.name).click();
+  await undo.click();
+  expect((await widget.rows()).map(({ name }) => name), 'the last removal only').toEqual([two.name]);
+});
+
 /** Whether the page would have the browser ask a person who leaves it. */
 function asks(page: Page): Promise<boolean> {
   return page.evaluate(() => !window.dispatchEvent(new Event('beforeunload', { cancelable: true })));

@@ -631,6 +631,10 @@ impl Inner {
             if let Some(inner) = inner.upgrade() {
                 let due = take(&mut inner.timers.borrow_mut(), &timer);
                 drop(due);
+                // A button is not taken away from whoever is on it.
+                if timer == Timer::Undo && inner.is_on("[data-pl-action=undo]:focus") {
+                    return inner.arm(timer, delay_ms);
+                }
                 (inner.deliver)(Event::Fired(timer));
             }
         });
@@ -741,6 +745,12 @@ impl Inner {
         }
     }
 
+    /// Whether something in the form is like this now.
+    fn is_on(&self, selector: &str) -> bool {
+        let form = self.form.borrow();
+        form.as_ref().is_some_and(|form| matches!(form.query_selector(selector), Ok(Some(_))))
+    }
+
     fn input(&self) -> Option<HtmlInputElement> {
         self.find("[data-pl-input]")
     }
@@ -783,7 +793,8 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
     let Some(window) = window() else { return listeners };
     let Some(document) = window.document() else { return listeners };
 
-    for (name, event) in [("online", Event::Online), ("offline", Event::Offline)] {
+    let plain = [("online", Event::Online), ("offline", Event::Offline), ("pagehide", Event::LetGo)];
+    for (name, event) in plain {
         let inner = Rc::downgrade(inner);
         listeners.push(EventListener::new(&window, name, move |_| tell(&inner, event.clone())));
     }

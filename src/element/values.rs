@@ -19,6 +19,10 @@ pub(super) fn event(event: &UploadEvent) -> (&'static str, JsValue) {
         UploadEvent::Resumed { file } => ("resumed", of(file)),
         UploadEvent::Cancelled { file } => ("cancelled", of(file)),
         UploadEvent::Removed { file } => ("removed", of(file)),
+        UploadEvent::Restored { file: info, receipt: stored } => {
+            let stored = stored.as_ref().map_or(JsValue::NULL, receipt);
+            ("restored", object(&[("file", file(info)), ("receipt", stored)]))
+        }
         UploadEvent::Rejected { file: info, error } => ("rejected", with_error(info, error)),
         UploadEvent::Failed { file: info, error } => ("failed", with_error(info, error)),
         UploadEvent::Progress { file: info, sent, received } => {

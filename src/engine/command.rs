@@ -180,6 +180,8 @@ pub enum Timer {
     Retry(FileId),
     /// No byte for so long although something is due.
     Stall(FileId),
+    /// What was taken off the list has been off for long enough. It may come as late as it likes.
+    Undo,
 }
 
 /// Something worth telling the page.
@@ -198,6 +200,8 @@ pub enum Notice {
     Done(FileId),
     /// This file failed for good.
     Failed(FileId),
+    /// Rows were taken off the list, and can be brought back.
+    Removed,
     /// Nothing is left to do.
     AllEnded {
         /// Stored files, of those still listed.

@@ -49,6 +49,13 @@ pub enum Scope {
     All,
 }
 
+impl Scope {
+    /// Whether this file is meant.
+    pub(super) fn holds(self, id: FileId) -> bool {
+        self == Self::All || self == Self::One(id)
+    }
+}
+
 /// What stands between us and a file that was picked before this page was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Need {
@@ -125,8 +132,14 @@ pub enum Event {
     Retry(Scope),
     /// Stop and do not try again; the row stays.
     Cancel(Scope),
-    /// Take off the list; `All` takes off what has ended.
+    /// Take off the list for good; `All` takes off what has ended.
     Remove(Scope),
+    /// Take what has ended off the list. Until the next time, or for a while, it can be brought back.
+    TakeOff(Scope),
+    /// Bring back what was last taken off.
+    Undo,
+    /// What was taken off stays off: the page goes away.
+    LetGo,
     /// The page has been asked: send it, in this way.
     Prepared {
         /// The file.

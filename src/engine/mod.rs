@@ -14,6 +14,7 @@
 //! | `meter` | how fast, how long still |
 //! | `view` | what a person is shown |
 //! | `news` | what the page around is told |
+//! | `undo` | what can be brought back after it was taken off, and until when |
 //! | `window` | which rows of a long list are drawn |
 
 mod admit;
@@ -29,6 +30,7 @@ mod resume_tests;
 mod retry;
 mod sim;
 mod tests;
+mod undo;
 pub mod view;
 pub mod window;
 

@@ -87,6 +87,13 @@ pub enum UploadEvent {
         /// The file.
         file: FileInfo,
     },
+    /// It was taken off the list, and is back as it was.
+    Restored {
+        /// The file.
+        file: FileInfo,
+        /// What the server stored, if it is stored.
+        receipt: Option<Receipt>,
+    },
     /// Nothing is left to do.
     Ended {
         /// Stored files, of those still listed.

@@ -78,6 +78,8 @@ pub struct Queue {
     pub(super) random: Random,
     /// Sorted by id.
     pub(super) items: Vec<Item>,
+    /// Taken off, and can be brought back. Sorted by id.
+    pub(super) removed: Vec<Item>,
     pub(super) sums: Share,
     /// Speed over all files.
     pub(super) flow: Meter,
@@ -89,7 +91,7 @@ pub struct Queue {
     ready: VecDeque<FileId>,
     /// Files the polls ask about.
     watched: Vec<FileId>,
-    dirty: Vec<FileId>,
+    pub(super) dirty: Vec<FileId>,
     /// What tells one file from another, shortened, of every file that was ever listed: looked through instead of all
     /// that is known of them.
     marks: Vec<(u32, FileId)>,
@@ -132,6 +134,7 @@ impl Queue {
             accept: Accept::parse(&options.accept),
             random: Random::new(seed),
             items: Vec::new(),
+            removed: Vec::new(),
             sums: Share::default(),
             flow: Meter::start(0, 0),
             flowed: 0,
@@ -255,9 +258,15 @@ impl Queue {
                 }
             }
             Event::Found { candidate, url, need } => self.found(candidate, url, need, turn),
-            Event::AtHand { file } => self.at_hand(file, turn),
+            Event::AtHand { file } => {
+                self.undo_for_file(file, turn);
+                self.at_hand(file, turn);
+            }
             Event::NotAtHand { file, need } => self.not_at_hand(file, need, turn),
-            Event::Changed { file, meta } => self.changed(file, meta, turn),
+            Event::Changed { file, meta } => {
+                self.undo_for_file(file, turn);
+                self.changed(file, meta, turn);
+            }
             Event::Start(scope) => {
                 for at in self.scope(scope) {
                     if self.items[at].phase == (Phase::Queued { ready: false }) {
@@ -298,6 +307,9 @@ impl Queue {
                 }
             }
             Event::Remove(scope) => self.remove(scope, turn),
+            Event::TakeOff(scope) => self.take_off(scope, turn),
+            Event::Undo => self.undo(Scope::All, turn),
+            Event::LetGo => self.let_go_of_removed(turn),
             Event::Prepared { file, request, answer } => {
                 if let Some(at) = self.asked(file, request) {
                     self.prepared(at, answer, turn);
@@ -603,8 +615,12 @@ impl Queue {
 
     /// The header fields of the next request: later ones take the place of earlier ones of the same name.
     pub(super) fn headers(&self, at: usize) -> Pairs {
+        self.headers_of(&self.items[at])
+    }
+
+    pub(super) fn headers_of(&self, item: &Item) -> Pairs {
         let mut headers = self.options.headers.clone();
-        put(&mut headers, &self.items[at].answer.headers);
+        put(&mut headers, &item.answer.headers);
         headers
     }
 
@@ -1159,6 +1175,7 @@ impl Queue {
     fn fired(&mut self, timer: Timer, turn: &mut Turn) {
         match timer {
             Timer::Poll => self.poll.armed_ms = None,
+            Timer::Undo => self.let_go_of_removed(turn),
             Timer::Silent(file) => {
                 if let Some(at) = self.find(file)
                     && std::mem::take(&mut self.items[at].silent_armed)

@@ -301,11 +301,7 @@ impl Queue {
 
     fn give_up_upload(&mut self, at: usize, turn: &mut Turn) {
         let headers = self.headers(at);
-        let item = &mut self.items[at];
-        if let Some(upload) = item.upload() {
-            turn.out.push(Command::Discard { url: upload.url.clone(), headers });
-            forget(item, turn);
-        }
+        give_up(&mut self.items[at], headers, turn);
     }
 
     /// After a new phase was entered: an upload that nobody will go on with is not kept, here or there.
@@ -414,6 +410,14 @@ pub(super) fn stalled_from(item: &Item) -> Option<u64> {
         _ => STALL_MS,
     };
     item.is_resumable().then_some(moved_ms + patience_ms)
+}
+
+/// Gives up what the server holds of it, if it holds something.
+pub(super) fn give_up(item: &mut Item, headers: Pairs, turn: &mut Turn) {
+    if let Some(upload) = item.upload() {
+        turn.out.push(Command::Discard { url: upload.url.clone(), headers });
+        forget(item, turn);
+    }
 }
 
 fn forget(item: &mut Item, turn: &mut Turn) {

@@ -423,6 +423,17 @@ fn a_changed_file_is_told_and_not_sent_unless_the_person_wants_it() {
     let mut removed = Queue::clone(&sim.queue);
     let commands = removed.handle(Event::Remove(Scope::One(id)), sim.now);
     assert!(commands.iter().any(|command| matches!(command, Command::Discard { .. })), "{commands:?}");
+    // Taken off with an undo, it is kept until that is over; and its own file, picked again, brings it back.
+    sim.deliver(Event::TakeOff(Scope::One(id)));
+    assert_eq!((sim.remembered(), discards(&sim)), (1, 0));
+    let mut over = Queue::clone(&sim.queue);
+    let commands = over.handle(Event::Fired(Timer::Undo), sim.now + 10_000);
+    assert!(commands.iter().any(|command| matches!(command, Command::Discard { .. })), "{commands:?}");
+    let mut again = Queue::clone(&sim.queue);
+    again.handle(Event::AtHand { file: id }, sim.now);
+    let row = again.row(id, sim.now).unwrap();
+    assert_eq!((row.state, row.size), (RowState::Creating, 80 * MB));
+    sim.deliver(Event::Undo);
     sim.deliver(Event::Retry(Scope::One(id)));
     assert_eq!(discards(&sim), 1);
     sim.drain();

@@ -128,6 +128,17 @@ pub(super) struct Sim {
     online: bool,
     shown: BTreeMap<FileId, RowView>,
     news: Vec<Event>,
+    /// What was last taken off, as it was; whether it was cancelled; and what the page was told last of it.
+    off: BTreeMap<FileId, Off>,
+    /// What an undo has just brought back.
+    back: BTreeMap<FileId, Off>,
+}
+
+#[derive(Clone, Debug)]
+struct Off {
+    row: RowView,
+    gone: bool,
+    told: Option<&'static str>,
 }
 
 /// One resumable upload on the server.
@@ -201,6 +212,8 @@ impl Sim {
             online: true,
             shown: BTreeMap::new(),
             news: Vec::new(),
+            off: BTreeMap::new(),
+            back: BTreeMap::new(),
         }
     }
 
@@ -291,6 +304,9 @@ impl Sim {
         assert!(self.next_due().is_none(), "it never comes to rest: {:?} {:?}", self.timers, self.mail);
         // (8) At rest no timers (there are none left), no requests, no polls.
         assert!(self.flights.is_empty(), "(5) never ended: {:?}", self.flights);
+        for id in self.remembered.keys() {
+            assert!(self.queue.row(*id, self.now).is_some(), "remembered, and taken off for good: {id:?}");
+        }
         for id in self.queue.rows() {
             let state = self.row(id).state;
             let held = matches!(state, RowState::Paused | RowState::Missing { .. });
@@ -327,13 +343,25 @@ impl Sim {
             Event::Online => self.online = true,
             Event::Offline => self.online = false,
             // Fired is not armed, be it early.
-            Event::Fired(timer) => drop(self.timers.remove(timer)),
+            Event::Fired(timer) => {
+                self.timers.remove(timer);
+                if *timer == Timer::Undo {
+                    self.off.clear();
+                }
+            }
             Event::Retry(scope) | Event::Resume(scope) | Event::Start(scope) => self.wanted(*scope),
             Event::Cancel(scope) => self.leave(|row| in_scope(*scope, row.id) && !row.state.has_ended()),
             Event::Remove(Scope::One(id)) => self.leave(|row| row.id == *id),
             Event::Remove(Scope::All) => self.leave(|row| row.state.has_ended()),
+            Event::TakeOff(scope) => self.lay_aside(*scope),
+            Event::Undo => self.back = std::mem::take(&mut self.off),
+            Event::LetGo => self.off.clear(),
+            Event::AtHand { file } | Event::Changed { file, .. } if self.lacks_its_file(*file) => {
+                self.back = self.off.remove_entry(file).into_iter().collect();
+            }
             _ => {}
         }
+        let undone = matches!(event, Event::Undo);
         let named = named(&event);
         let current = named.is_none_or(|(file, request)| self.flights.get(&file) == Some(&request));
         if let (Some((file, request)), true) = (named, current)
@@ -386,6 +414,14 @@ impl Sim {
             let (old, new) = (before.row(*id, self.now), self.queue.row(*id, self.now));
             assert!(old == new || dirty.contains(id), "changed unsaid by {seen:?}: {old:?} {new:?}");
         }
+        for (id, off) in &self.back {
+            if undone {
+                assert_eq!(self.queue.row(*id, self.now).as_ref(), Some(&off.row), "not as it was");
+            }
+            if !off.gone {
+                self.gone.remove(id);
+            }
+        }
         for command in commands {
             self.execute(command);
         }
@@ -393,6 +429,8 @@ impl Sim {
         for event in self.queue.take_news() {
             self.hear(event);
         }
+        let back = std::mem::take(&mut self.back);
+        assert!(back.is_empty() || !self.queue.listening, "brought back unsaid: {back:?}");
         self.check(&seen);
     }
 
@@ -430,6 +468,13 @@ impl Sim {
                 assert!(last.is_some_and(|last| ended.contains(&last)), "removed after {last:?}");
                 return;
             }
+            UploadEvent::Restored { file, receipt } => {
+                let off = self.back.remove(&file.id).unwrap();
+                assert_eq!(off.row.receipt, receipt);
+                let last = off.told.unwrap();
+                assert_eq!(self.told_of.insert(file.id, last), None, "restored, and never removed");
+                return;
+            }
             UploadEvent::Ended { .. } => {
                 let held = |state| matches!(state, RowState::Paused | RowState::Missing { .. });
                 let mut states = self.queue.rows().map(|id| self.row(id).state);
@@ -444,6 +489,19 @@ impl Sim {
     fn leave(&mut self, which: impl Fn(&RowView) -> bool) {
         let rows: Vec<_> = self.queue.rows().map(|id| self.row(id)).collect();
         self.gone.extend(rows.iter().filter(|row| which(row)).map(|row| row.id));
+    }
+
+    fn lay_aside(&mut self, scope: Scope) {
+        let rows = self.queue.rows().map(|id| self.row(id));
+        let off = rows.filter(|row| in_scope(scope, row.id) && row.state.has_ended()).map(|row| {
+            let (gone, told) = (self.gone.contains(&row.id), self.told_of.get(&row.id).copied());
+            (row.id, Off { row, gone, told })
+        });
+        let off: BTreeMap<_, _> = off.collect();
+        if !off.is_empty() {
+            self.gone.extend(off.keys());
+            self.off = off;
+        }
     }
 
     fn wanted(&mut self, scope: Scope) {
@@ -518,13 +576,20 @@ impl Sim {
             self.shown.insert(*id, row);
         }
         self.shown.retain(|id, _| ids.binary_search(id).is_ok());
+        sums.offers.undo = !self.off.is_empty();
         let total = self.queue.total(self.now);
         assert_eq!(total.percent == 100, sums.files > 0 && sums.done == sums.files, "(4) {total:?}");
         assert_ne!(total.seconds_left, Some(0));
         let plain = TotalView { percent: 0, speed: None, seconds_left: None, ..total };
         assert_eq!(plain, sums, "the sums are the rows' sums");
+        assert_eq!(
+            self.timers.contains_key(&Timer::Undo),
+            sums.offers.undo,
+            "armed as long as it can be undone"
+        );
         if sums.active == 0 {
-            assert!(self.timers.is_empty(), "(8) at rest, and armed: {:?}", self.timers);
+            let armed = self.timers.keys().find(|timer| **timer != Timer::Undo);
+            assert!(armed.is_none(), "(8) at rest, and armed: {:?}", self.timers);
         }
         for timer in self.timers.keys() {
             if let Timer::Retry(id) | Timer::Silent(id) | Timer::Stall(id) = timer {
@@ -1008,6 +1073,7 @@ impl Sim {
         self.polls_out.clear();
         self.told.clear();
         self.gone.clear();
+        self.off.clear();
         self.shown.clear();
         self.news.clear();
         self.agreed.clear();
@@ -1037,7 +1103,8 @@ impl Sim {
     fn lacks_its_file(&self, file: FileId) -> bool {
         let changed =
             |row: &RowView| row.error.as_ref().is_some_and(|error| error.code == ErrorCode::FileChanged);
-        let row = self.queue.row(file, self.now);
+        let off = || self.off.get(&file).map(|off| off.row.clone());
+        let row = self.queue.row(file, self.now).or_else(off);
         row.is_some_and(|row| {
             matches!(row.state, RowState::Missing { .. }) || (row.can_resume && changed(&row))
         })

@@ -43,12 +43,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let size = prop_oneof![Just(0), Just(1), 2_u64..100_000, Just(50 * MB)];
     let step = prop_oneof![
         3 => prop::collection::vec(size, 1..5).prop_map(Step::Add),
-        4 => (0_u8..6, prop::option::weighted(0.8, 0_usize..8)).prop_map(|(wish, file)| Step::Wish(wish, file)),
+        4 => (0_u8..9, prop::option::weighted(0.8, 0_usize..8)).prop_map(|(wish, file)| Step::Wish(wish, file)),
         8 => prop_oneof![0_u64..500, 500_u64..5_000, Just(20_000_u64)].prop_map(Step::Pass),
         1 => any::<bool>().prop_map(Step::Online),
         1 => Just(Step::Visible),
         3 => (0_usize..1000).prop_map(Step::Replay),
-        1 => (0_u8..4, 0_usize..8).prop_map(|(timer, file)| Step::Spurious(timer, file)),
+        1 => (0_u8..6, 0_usize..8).prop_map(|(timer, file)| Step::Spurious(timer, file)),
         1 => prop::collection::vec(
             prop_oneof![Just(None), Just(Some(Need::Pick)), Just(Some(Need::Leave))], 1..4,
         ).prop_map(Step::Reload),
@@ -116,6 +116,8 @@ fn live(steps: Vec<Step>, fates: &[Fate], poll_fates: &[PollFate], page: &[Page]
                     2 => Event::Retry(scope),
                     3 => Event::Cancel(scope),
                     4 => Event::Start(scope),
+                    5 | 6 => Event::TakeOff(scope),
+                    7 => Event::Undo,
                     _ => Event::Remove(scope),
                 });
             }
@@ -130,12 +132,17 @@ fn live(steps: Vec<Step>, fates: &[Fate], poll_fates: &[PollFate], page: &[Page]
             Step::Changed(file, size) => sim.change(sim.file(file), size),
             Step::Spurious(timer, file) => {
                 let file = sim.file(file);
-                sim.deliver(Event::Fired(match timer {
-                    0 => Timer::Poll,
-                    1 => Timer::Silent(file),
-                    2 => Timer::Retry(file),
-                    _ => Timer::Stall(file),
-                }));
+                sim.deliver(if timer == 5 {
+                    Event::LetGo
+                } else {
+                    Event::Fired(match timer {
+                        4 => Timer::Undo,
+                        0 => Timer::Poll,
+                        1 => Timer::Silent(file),
+                        2 => Timer::Retry(file),
+                        _ => Timer::Stall(file),
+                    })
+                });
             }
         }
     }
@@ -251,7 +258,7 @@ fn news_of_the_try_before_is_shown_when_it_comes() {
         Step::Add(vec![1, 0, 50 * MB, 0]),
         Step::Visible,
         Step::Pass(1_960),
-        Step::Wish(5, Some(2)),
+        Step::Wish(8, Some(2)),
         Step::Replay(160),
     ];
     let polls = [PollFate::Answered(873), PollFate::Answered(1_270), PollFate::Answered(1)];
@@ -799,6 +806,86 @@ fn a_removed_row_is_told_of_and_its_request_given_up() {
     assert_eq!(commands[0], Command::Abort { file: F, request: R });
     assert!(commands.contains(&Command::Forget { file: F }));
     assert_eq!((one.queue.take_dirty(), one.row(F, 5)), (vec![F], None));
+}
+
+// --- Undo ---
+
+/// A stored, a refused, a failed and a cancelled file, and one that is on its way.
+fn of_all_sorts() -> (Sim, Vec<FileId>) {
+    let options = Options {
+        retries: 0,
+        limits: Limits { max_file_size: Some(10 * MB), ..Limits::default() },
+        concurrency: 1,
+        ..forms()
+    };
+    let fates = [Fate::Good, Fate::Broken(3), Fate::Good, Fate::Good, Fate::Good];
+    let mut sim = Sim::new(options, &fates, &[PollFate::Answered(20)]).with_page(&[]);
+    let mut ids = sim.add(&[MB, 11 * MB, 2 * MB]);
+    sim.drain();
+    ids.extend(sim.add(&[3 * MB]));
+    sim.deliver(Event::Cancel(Scope::One(ids[3])));
+    sim.pass(1);
+    ids.extend(sim.add(&[4 * MB]));
+    sim.pass(500);
+    let states: Vec<_> = ids.iter().map(|id| sim.row(*id).state).collect();
+    let (done, failed, gone) = (RowState::Done, RowState::Failed, RowState::Cancelled);
+    assert_eq!(states, [done, RowState::Rejected, failed, gone, RowState::Sending]);
+    (sim, ids)
+}
+
+fn forgets(sim: &Sim) -> Vec<FileId> {
+    let forgotten = sim.log.iter().filter_map(|(_, command)| match command {
+        Command::Forget { file } => Some(*file),
+        _ => None,
+    });
+    forgotten.collect()
+}
+
+#[test]
+fn an_undo_brings_all_back_in_place_and_as_it_was() {
+    let (mut sim, ids) = of_all_sorts();
+    let (rows, total, told) = (sim.queue.clone(), sim.queue.total(sim.now), sim.log.len());
+    sim.deliver(Event::TakeOff(Scope::All));
+    assert_eq!(sim.queue.rows().collect::<Vec<_>>(), ids[4..], "what runs stays");
+    assert!(sim.queue.total(sim.now).offers.undo && !total.offers.undo);
+    assert_eq!(sim.queue.undoable(), Some(ids[0]));
+    let removed = sim.log.iter().filter(|(_, command)| *command == Command::Notify(Notice::Removed));
+    assert_eq!(removed.count(), 1, "told once, however many they are");
+    sim.deliver(Event::Undo);
+    assert_eq!(sim.queue.rows().collect::<Vec<_>>(), ids);
+    assert!(ids.iter().all(|id| sim.queue.row(*id, sim.now) == rows.row(*id, sim.now)));
+    assert_eq!(sim.queue.total(sim.now), total, "nothing counts as gained");
+    let ended = |(_, command): &(u64, Command)| {
+        matches!(command, Command::Forget { .. } | Command::Notify(Notice::AllEnded { .. } | Notice::Done(_)))
+    };
+    assert!(!sim.log[told..].iter().any(ended), "{:?}", &sim.log[told..]);
+    sim.deliver(Event::Undo);
+    sim.deliver(Event::Retry(Scope::One(ids[2])));
+    sim.drain();
+    assert_eq!(sim.row(ids[2]).state, RowState::Done, "its file was not forgotten");
+}
+
+#[test]
+fn after_ten_seconds_or_the_next_removal_or_with_the_page_it_is_final() {
+    let (mut sim, ids) = of_all_sorts();
+    let before = forgets(&sim);
+    let new = |sim: &Sim| forgets(sim)[before.len()..].to_vec();
+    sim.deliver(Event::TakeOff(Scope::One(ids[2])));
+    sim.deliver(Event::TakeOff(Scope::One(ids[4])));
+    assert_eq!(sim.queue.undoable(), Some(ids[2]), "what runs is not taken off");
+    assert_eq!(new(&sim), []);
+    sim.deliver(Event::TakeOff(Scope::One(ids[3])));
+    assert_eq!(new(&sim), [ids[2]], "the next removal");
+    sim.pass(9_999);
+    assert_eq!((new(&sim).contains(&ids[3]), sim.queue.undoable()), (false, Some(ids[3])));
+    sim.pass(1);
+    assert!(new(&sim).contains(&ids[3]), "ten seconds");
+    sim.deliver(Event::Undo);
+    assert!(sim.queue.row(ids[3], sim.now).is_none() && !sim.queue.total(sim.now).offers.undo);
+    sim.deliver(Event::TakeOff(Scope::One(ids[0])));
+    sim.deliver(Event::LetGo);
+    assert_eq!(sim.queue.undoable(), None, "the page goes away");
+    sim.drain();
 }
 
 /// A thousand files: what an event costs does not grow with the list.

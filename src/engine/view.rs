@@ -180,6 +180,8 @@ pub struct Offers {
     pub retry: bool,
     /// A file has ended and can be taken off.
     pub clear: bool,
+    /// Something was taken off and can be brought back.
+    pub undo: bool,
 }
 
 /// The whole list in one line.
@@ -296,6 +298,7 @@ impl Queue {
                 cancel: sums.active + sums.held > 0,
                 retry: sums.retryable > 0,
                 clear: ended > 0,
+                undo: !self.removed.is_empty(),
             },
             counts_down: sums.counting > 0,
             files,

@@ -68,6 +68,7 @@ impl Announcer {
                         said.push(sentence);
                     }
                 }
+                Notice::Removed => said.push(labels.text(Word::Removed)),
                 Notice::AllEnded { .. } | Notice::Done(_) => {}
             }
         }

@@ -181,8 +181,16 @@ impl Controller {
 
     /// Carries out something that a person wants, and keeps the keyboard's place when that takes a button away.
     pub(crate) fn wish(&self, event: Event) {
+        let back = match event {
+            Event::Undo => {
+                // What was said is no longer true; and said again, it is to be heard again.
+                self.0.said.set(String::new());
+                lock(&self.0.core).queue.undoable()
+            }
+            _ => None,
+        };
         let (rows, place) = match &event {
-            Event::Remove(Scope::One(id))
+            Event::TakeOff(Scope::One(id))
             | Event::Cancel(Scope::One(id))
             | Event::Retry(Scope::One(id))
             | Event::Pause(Scope::One(id))
@@ -190,6 +198,7 @@ impl Controller {
             _ => ("[data-pl-total]", 0),
         };
         self.0.deliver(event);
+        let (rows, place) = back.map_or((rows, place), |id| ("[data-pl-row]", self.0.place(id)));
         self.0.runtime.keep_focus(rows, place, BUTTON);
     }
 

@@ -86,7 +86,7 @@ pub(crate) fn TotalLine(
             data-active=text(|total| Some(total.active.to_string()))
             data-done=text(|total| Some(total.done.to_string()))
             data-failed=text(|total| Some(total.failed.to_string()))
-            hidden=flag(|total| total.listed == 0)
+            hidden=flag(|total| total.listed == 0 && !total.offers.undo)
         >
             <p class="pl-sum" part="sum" tabindex="-1"><bdi>{sum}</bdi></p>
             <div class="pl-actions">
@@ -147,9 +147,19 @@ pub(crate) fn TotalLine(
                     part="button"
                     data-pl-action="clear"
                     hidden=flag(|total| !total.offers.clear)
-                    on:click=all(Event::Remove)
+                    on:click=all(Event::TakeOff)
                 >
                     {says(&labels, Word::Clear)}
+                </button>
+                <button
+                    type="button"
+                    class="pl-button"
+                    part="button"
+                    data-pl-action="undo"
+                    hidden=flag(|total| !total.offers.undo)
+                    on:click=all(|_| Event::Undo)
+                >
+                    {says(&labels, Word::Undo)}
                 </button>
             </div>
             <ProgressBar name=says(&labels, Word::AllFiles) level/>

@@ -85,7 +85,7 @@ pub(crate) fn FileRow(
         press(move || {
             let scope = Scope::One(id);
             let ended = view.with_untracked(|view| view.state.has_ended());
-            controller.wish(if ended { Event::Remove(scope) } else { Event::Cancel(scope) });
+            controller.wish(if ended { Event::TakeOff(scope) } else { Event::Cancel(scope) });
         })
     };
     let hold = {

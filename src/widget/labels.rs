@@ -251,6 +251,8 @@ words! {
     CancelAll = "cancel-all", "Cancel all";
     /// Takes what has ended off the list.
     Clear = "clear", "Clear finished";
+    /// Brings back what was last taken off the list.
+    Undo = "undo", "Undo";
     /// Tries one file again.
     Retry = "retry", "Try again";
     /// Sends a file that is in the list already.
@@ -336,6 +338,8 @@ words! {
     NotAccepted = "not-accepted", "one:{n} file not accepted|{n} files not accepted";
     Reached = "reached", "one:{percent} of {n} file uploaded|{percent} of {n} files uploaded";
     FoundWithoutFile = "found-without-file", "An unfinished upload was found again and needs its file";
+    /// Announced, and shown where nothing else is left, after rows were taken off the list.
+    Removed = "removed", "Removed. This can be undone";
     FileFailed = "file-failed", "{name}: {reason}";
     AllStored = "all-stored", "one:{n} file stored|{n} files stored";
     NoneStored = "none-stored", "one:{n} file not stored|{n} files not stored";

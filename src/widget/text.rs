@@ -193,6 +193,9 @@ pub(crate) fn source(labels: &Labels, row: &RowView) -> String {
 
 /// The whole list in one line.
 pub(crate) fn total(labels: &Labels, total: &TotalView) -> String {
+    if total.listed == 0 && total.offers.undo {
+        return labels.text(Word::Removed);
+    }
     if total.active + total.held == 0 {
         return ended(labels, total.done, total.failed);
     }
