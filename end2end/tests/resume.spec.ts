@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { expectNoViolations } from '../fixtures/axe';
 import { MIB, type Sample } from '../fixtures/files';
-import type { NetProxy } from '../fixtures/netproxy';
+import type { NetProxy, Seen } from '../fixtures/netproxy';
 import { withOptions } from '../fixtures/options';
 import { installEyes, type Row, type Upload } from '../fixtures/page';
 import { digest, expectNeverBack, expectWhole, offset, pieces, tries } from '../fixtures/pieces';
@@ -293,12 +293,19 @@ test('in slices, and cut in one of them', async ({ widget, net, files, page, sil
   const [cut, ...whole] = tries(net);
   expect(cut!.cut).toBe(true);
   // From what was kept of the one that was cut, slice after slice. A browser that sends it again by itself, at once, may
-  // end it before its last bytes are read.
+  // end it before its last bytes are read; or before any are, and then that one is taken whole.
+  const attempt = ({ headers }: Seen) => headers['plimsoll-attempt'];
+  const again = pieces(net).some((piece) => piece !== cut && attempt(piece) === attempt(cut!) && piece.status === 204);
   const from = offset(whole[0]!);
-  expect(from).toBeGreaterThan(0);
-  expect(from).toBeLessThanOrEqual(cut!.passed);
-  expect(whole.map(offset)).toEqual([0, 4, 8, 12].map((mib) => from + mib * MIB));
-  expect(whole.map(({ headers }) => headers['upload-complete'])).toEqual(['?0', '?0', '?0', '?1']);
+  if (again) {
+    expect(from).toBe(4 * MIB);
+  } else {
+    expect(from).toBeGreaterThan(0);
+    expect(from).toBeLessThanOrEqual(cut!.passed);
+  }
+  const slices = Math.ceil((sample.size - from) / (4 * MIB));
+  expect(whole.map(offset)).toEqual(Array.from({ length: slices }, (_, i) => from + i * 4 * MIB));
+  expect(whole.map(({ headers }) => headers['upload-complete'])).toEqual(Array.from({ length: slices }, (_, i) => (i < slices - 1 ? '?0' : '?1')));
   expectNeverBack(await widget.moments());
   await expectWhole(widget, sample);
 });
