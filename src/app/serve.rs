@@ -71,8 +71,15 @@ async fn home(
     let default = Options::default();
     let protocol = asked.unwrap_or(default.protocol);
     let limits = questions::limits(&site.server);
-    let options =
-        Options { protocol, lang: lang.clone(), limits, directory: true, drop_anywhere: true, ..default };
+    let options = Options {
+        protocol,
+        lang: lang.clone(),
+        limits,
+        directory: true,
+        drop_anywhere: true,
+        title: true,
+        ..default
+    };
     let data = HomeData { options, uploads };
     let head = Head { status: StatusCode::OK, title: "", alive: true, lang };
     page(&site, request, head, move || view! { <HomePage data=data.clone()/> }).await
@@ -199,8 +206,8 @@ fn set_policy(status: StatusCode) {
     let nonce = leptos::nonce::use_nonce().map(|nonce| format!(" 'nonce-{nonce}'")).unwrap_or_default();
     // 'wasm-unsafe-eval' lets the page compile its own WebAssembly; it allows no script.
     let policy = format!(
-        "default-src 'self'; script-src 'self'{nonce} 'wasm-unsafe-eval'; object-src 'none'; base-uri 'none'; \
-         form-action 'self'; frame-ancestors 'none'"
+        "default-src 'self'; script-src 'self'{nonce} 'wasm-unsafe-eval'; img-src 'self' blob:; media-src blob:; \
+         object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     );
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         response.insert_header(header::CONTENT_SECURITY_POLICY, policy);
@@ -228,28 +235,33 @@ async fn file(mut files: ServeDir, request: Request) -> Response {
 /// What the files of the site are told to go with.
 ///
 /// Those under `/pkg` carry a hash of their content in their names, and nothing else does: they are kept for good, all
-/// others are asked for again. They, the loader and the texts may be used by pages of any origin: they are the same for
+/// others are asked for again. They, the loader, what it hashes with and the texts may be used by pages of any origin: they are the same for
 /// everyone, and what they do there is for the routes to allow (`--allow-origin`). Example pages live under the
 /// strictest policy that `<plimsoll-upload>` works under.
 async fn label_files(uri: Uri, mut response: Response) -> Response {
     let path = uri.path();
     let in_bundle = path.starts_with("/pkg/");
-    let is_there = response.status().is_success();
+    // What a browser has kept of a file it goes on with under the headers that come with the word that it may.
+    let is_there = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
     let mut label = |name: HeaderName, value: &'static str| {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     };
     let forever = in_bundle && is_there;
     label(header::CACHE_CONTROL, if forever { "public, max-age=31536000, immutable" } else { "no-cache" });
-    if in_bundle || path == "/upload-widget.js" || path.starts_with("/labels/") {
+    if in_bundle || ["/upload-widget.js", "/checksum.js"].contains(&path) || path.starts_with("/labels/") {
         label(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
         label(HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
     }
     if is_there && path.ends_with(".html") {
         label(
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob:; object-src 'none'; \
+            "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob:; media-src blob:; object-src 'none'; \
              base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         );
+    }
+    if path == "/checksum.js" {
+        // A worker that runs it lives under the policy that it comes with.
+        label(header::CONTENT_SECURITY_POLICY, "default-src 'none'; script-src 'wasm-unsafe-eval'");
     }
     if is_there && path.ends_with(".d.ts") {
         // By its ending it would be a video.

@@ -33,21 +33,27 @@ const AT_ONCE: usize = 8;
 
 /// Before the first request. An upload that came in one request is gone with its connection, so its bytes go too; a
 /// deletion that had begun is finished. An upload in pieces goes back to its last checkpoint, or, when what is there is
-/// not what was told, has failed; one that was sealed becomes a file; one whose row cannot be read stays as it is until
-/// its time is over. Staged bytes without a row are swept.
+/// not what was told, has failed; one that was sealed becomes a file. A row that cannot be read stays as it is, one in
+/// pieces until its time is over, and holds up no other. Staged bytes without a row are swept.
 ///
 /// # Errors
 /// When storage or catalog fail: serving on top of that would only hide it.
 pub(super) async fn after_a_crash(server: &Arc<Server>) -> anyhow::Result<()> {
     let (store, catalog) = (server.store(), server.catalog());
-    let mut unfinished = 0;
+    let (mut unfinished, mut last) = (0, 0);
     loop {
-        let batch = catalog.unfinished(BATCH).await?;
-        if batch.is_empty() {
-            break;
-        }
-        unfinished += batch.len();
-        for (id, state) in batch {
+        let batch = catalog.unfinished(last, BATCH).await?;
+        let Some((number, _)) = batch.last() else { break };
+        last = *number;
+        for (number, row) in batch {
+            let (id, state) = match row {
+                Ok(row) => row,
+                Err(error) => {
+                    tracing::error!(number, %error, "an upload stays as it is: its row cannot be read");
+                    continue;
+                }
+            };
+            unfinished += 1;
             // Bytes first, row last: a crash in between leaves the row that says what is still to do.
             store.remove(&id).await?;
             match state {
@@ -178,6 +184,11 @@ async fn expire(server: &Arc<Server>) -> Result<(), Refusal> {
     loop {
         let batch = server.catalog().pieces_expired(now_ms, last.as_ref(), BATCH).await?;
         for (_, id) in &batch {
+            let Ok(id) = &id.parse() else {
+                // There are no bytes of such a name, and no request that could ask for it.
+                tracing::debug!(id, "an upload that cannot be one is left alone");
+                continue;
+            };
             match expire_one(server, id).await {
                 Ok(true) => tracing::info!(%id, "nobody went on with it in time: given up"),
                 Ok(false) => {}
@@ -223,6 +234,7 @@ mod tests {
         security::Visitor,
         store::{AnyStore, DiskStore, Force},
     };
+    use crate::wire::ProgressId;
 
     fn visitor() -> Visitor {
         Visitor { owner: OwnerId::from_bits([1; 16]), known: true, peer: None }
@@ -324,6 +336,59 @@ mod tests {
         server.close(Duration::ZERO).await;
     }
 
+    /// A name in the catalog that is none used to keep the server from starting; one of an upload in pieces every later
+    /// upload from expiring; and one of a file its owner from seeing the others.
+    #[tokio::test]
+    async fn a_name_that_is_none_holds_up_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = open(folder.path(), "1h").await;
+        for _ in 0..3 {
+            half_an_upload(&server).await;
+        }
+        let whole = resumable::create(&server, creation()).await.unwrap().id;
+        append_five(&server, &whole, 0).await;
+        append_five(&server, &whole, 5).await;
+        server.close(Duration::ZERO).await;
+        drop(server);
+        let mut books = books(folder.path()).await;
+        for (number, state) in [(91, "receiving"), (92, "deleting"), (93, "complete"), (94, "receiving")] {
+            let (size, stored) = if state == "receiving" { ("NULL", "NULL") } else { ("1", "1") };
+            // The last of them is one that can be read, and that a crash left behind.
+            let id = if number == 94 { OwnerId::random().to_string() } else { format!("../{number}") };
+            let statement = format!(
+                "INSERT INTO uploads (number, id, owner, state, name, media_type, field, size, created_ms, stored_ms)
+                 VALUES ({number}, '{id}', '{}', '{state}', 'a', 'text/plain', '', {size}, 1, {stored})",
+                visitor().owner
+            );
+            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut books).await.unwrap();
+        }
+        let one = "(SELECT id FROM resumables WHERE state = 'open' LIMIT 1)";
+        for statement in [
+            "DROP TRIGGER complete_does_not_change".to_owned(),
+            format!("UPDATE uploads SET id = 'none' WHERE id = {one}"),
+            format!("UPDATE resumables SET id = 'none' WHERE id = {one}"),
+            "UPDATE resumables SET expires_ms = 1 WHERE state = 'open'".to_owned(),
+        ] {
+            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut books).await.unwrap();
+        }
+
+        let server = open(folder.path(), "1h").await;
+        let left = server.catalog().unfinished(0, 100).await.unwrap();
+        assert!(matches!(left[..], [(91, Err(_)), (92, Err(_))]), "{left:?}");
+        let listed = server.catalog().list(&visitor().owner, 100).await.unwrap();
+        assert_eq!(listed.iter().map(|receipt| &receipt.id).collect::<Vec<_>>(), [&whole]);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        let mut seen = states(folder.path()).await;
+        seen.sort();
+        while seen != ["complete", "expired", "expired", "open"] {
+            assert!(tokio::time::Instant::now() < deadline, "{seen:?}");
+            expire(&server).await.unwrap();
+            seen = states(folder.path()).await;
+            seen.sort();
+        }
+        server.close(Duration::ZERO).await;
+    }
+
     /// More than are read at once, of which some are being written to.
     #[tokio::test]
     async fn all_that_had_their_time_expire_but_those_somebody_is_at() {
@@ -401,6 +466,70 @@ mod tests {
         server.close(Duration::ZERO).await;
     }
 
+    /// One whose length was not known when it began used to fail by the first byte beyond the smaller limit; and one of any
+    /// kind, by a request that was larger than requests may be now.
+    #[tokio::test]
+    async fn what_was_admitted_without_a_length_may_be_as_large_as_was_allowed_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = |max_file_size: &str, max_request_size: &str| RawConfig {
+            max_file_size: max_file_size.to_owned(),
+            max_request_size: max_request_size.to_owned(),
+            ..config(folder.path(), "1h")
+        };
+        let open = async |limits| Server::open(Config::check(limits).unwrap()).await.unwrap();
+        let bring = async |server: &Arc<Server>, id: &UploadId, offset, ends, bytes: &'static str| {
+            let append = Append {
+                visitor: visitor(),
+                offset,
+                length: None,
+                ends,
+                chunk_digest: ChunkDigest::None,
+                overflow: Overflow::Invalidate,
+                body_size: Some(bytes.len() as u64),
+                progress_id: None,
+            };
+            let done = resumable::append(server, id, append, Body::from(bytes)).await;
+            done.map_err(|rejected| rejected.refusal.code())
+        };
+        let unknown = Creation { protocol: Protocol::Rufh, length: None, ..creation() };
+        let server = open(limits("12", "none")).await;
+        let id = resumable::create(&server, unknown.clone()).await.unwrap().id;
+        let too_large = resumable::create(&server, unknown.clone()).await.unwrap().id;
+        for id in [&id, &too_large] {
+            assert_eq!(bring(&server, id, 0, Ends::Later, "hello").await.unwrap().offset, 5);
+        }
+        server.close(Duration::ZERO).await;
+        drop(server);
+
+        let server = open(limits("4", "4")).await;
+        let upload = resumable::state(&server, &id, &visitor()).await.unwrap();
+        assert_eq!((upload.admitted.max_length, upload.admitted.max_request), (Some(12), None));
+        let whole = bring(&server, &id, 5, Ends::Here, "and more").await;
+        assert_eq!(whole.map(|upload| upload.receipt.is_some()), Err(ErrorCode::TooLarge), "13 of 12 bytes");
+        let whole = bring(&server, &id, 5, Ends::Here, "as many").await.unwrap();
+        assert_eq!(whole.receipt.unwrap().size, 12);
+        // Without a length of the request either it is seen by the byte that is too much.
+        let append = Append {
+            visitor: visitor(),
+            offset: 5,
+            length: None,
+            ends: Ends::Later,
+            chunk_digest: ChunkDigest::None,
+            overflow: Overflow::Invalidate,
+            body_size: None,
+            progress_id: None,
+        };
+        let stream = futures_util::stream::iter(["as ", "many ", "!"].map(Ok::<_, io::Error>));
+        let refused = resumable::append(&server, &too_large, append, Body::from_stream(stream)).await;
+        assert_eq!(refused.unwrap_err().refusal.code(), ErrorCode::TooLarge);
+        // What begins now has what is allowed now.
+        let new = resumable::create(&server, unknown).await.unwrap().id;
+        assert_eq!(bring(&server, &new, 0, Ends::Later, "hello").await, Err(ErrorCode::TooLarge));
+        bring(&server, &new, 0, Ends::Later, "one").await.unwrap();
+        assert_eq!(bring(&server, &new, 3, Ends::Here, "two").await, Err(ErrorCode::TooLarge));
+        server.close(Duration::ZERO).await;
+    }
+
     /// A creation that was asked for again after its upload's time was over used to be told of that one.
     #[tokio::test]
     async fn a_creation_asked_for_again_too_late_is_a_new_one() {
@@ -413,6 +542,64 @@ mod tests {
         sqlx::query(statement).execute(&mut books(folder.path()).await).await.unwrap();
         assert_eq!(resumable::begun_before(&server, &creation).await.unwrap(), None);
         assert_ne!(resumable::create(&server, creation).await.unwrap().id, id);
+        server.close(Duration::ZERO).await;
+    }
+
+    /// The name of an upload whose time was over used to be taken until somebody looked for such uploads: a minute.
+    #[tokio::test]
+    async fn the_name_of_an_upload_whose_time_is_over_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = open(folder.path(), "1h").await;
+        let name: ProgressId = "asked-again".parse().unwrap();
+        let creation = Creation { progress_id: Some(name.clone()), ..creation() };
+        let id = resumable::create(&server, creation.clone()).await.unwrap().id;
+        append_five(&server, &id, 0).await;
+        let in_use = resumable::create(&server, creation.clone()).await.unwrap_err();
+        assert_eq!(in_use.code(), ErrorCode::ProgressIdInUse);
+        let statement = "UPDATE resumables SET expires_ms = 1 WHERE state = 'open'";
+        sqlx::query(statement).execute(&mut books(folder.path()).await).await.unwrap();
+        let next = resumable::create(&server, creation).await.unwrap().id;
+        append_five(&server, &next, 0).await;
+        assert_eq!(server.progress().frame(&name, visitor().viewer()).unwrap().received, 5);
+        // A form takes it as well.
+        let put = || {
+            let cookie = format!("{}={}", crate::server::security::OWNER_COOKIE, visitor().owner);
+            let request = axum::http::Request::put("/files/a").header("cookie", cookie);
+            let request = request.header("x-progress-id", name.as_str()).body(Body::from("hello")).unwrap();
+            tower::ServiceExt::oneshot(crate::server::router(&server), request)
+        };
+        assert_eq!(put().await.unwrap().status(), 409);
+        sqlx::query(statement).execute(&mut books(folder.path()).await).await.unwrap();
+        assert_eq!(put().await.unwrap().status(), 201);
+        server.close(Duration::ZERO).await;
+    }
+
+    /// Two tries of one creation, the second sent because the first seemed lost, used to make two uploads when they
+    /// came at the same moment.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_creation_that_comes_many_times_at_once_makes_one_upload() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = open(folder.path(), "1h").await;
+        for name in ["at-once-1", "at-once-2", "at-once-3"] {
+            let creation = Creation { progress_id: Some(name.parse().unwrap()), ..creation() };
+            let tries = (0..16).map(|_| {
+                let (server, creation) = (server.clone(), creation.clone());
+                tokio::spawn(async move { resumable::create_once(&server, creation).await.unwrap().id })
+            });
+            let ids = futures_util::future::join_all(tries).await;
+            let ids: HashSet<_> = ids.into_iter().map(Result::unwrap).collect();
+            assert_eq!(ids.len(), 1, "{ids:?}");
+            // Who does not count tries has no claim to an upload of that name.
+            let tries = (0..4).map(|_| resumable::create(&server, creation.clone()));
+            for again in futures_util::future::join_all(tries).await {
+                assert_eq!(again.unwrap_err().code(), ErrorCode::ProgressIdInUse);
+            }
+        }
+        assert_eq!(states(folder.path()).await.len(), 3);
+        let creation = Creation { progress_id: Some("at-once-4".parse().unwrap()), ..creation() };
+        let tries = (0..16).map(|_| resumable::create(&server, creation.clone()));
+        let begun = futures_util::future::join_all(tries).await;
+        assert_eq!(begun.iter().filter(|begun| begun.is_ok()).count(), 1);
         server.close(Duration::ZERO).await;
     }
 }

@@ -27,7 +27,7 @@ mod default {
     pub(super) const MAX_REQUEST_SIZE: &str = "none";
     pub(super) const MAX_FILES: &str = "1000";
     pub(super) const MAX_BYTES_PER_OWNER: &str = "none";
-    pub(super) const MAX_OPEN_UPLOADS: &str = "64";
+    pub(super) const MAX_OPEN_UPLOADS: &str = "128";
     // A person who left a folder's uploads unfinished has some hundreds; parts of tus count until they expire.
     pub(super) const MAX_UNFINISHED: &str = "1000";
     // Far beyond what one machine's uploads need; each costs some 20 KiB and a file handle.
@@ -108,14 +108,15 @@ pub struct RawConfig {
     #[arg(value_name = "SIZE", default_value = default::MAX_BYTES_PER_OWNER, help_heading = "Limits")]
     pub max_bytes_per_owner: String,
 
-    /// Most requests with files that one owner may have under way at one time, or `none`.
+    /// Most requests with files that one owner may have under way at one time, or `none`. Ten times as many may come
+    /// from one address (or network of 64 bits, by IPv6), with a cookie or without; behind a proxy, name it by
+    /// `--trusted-proxy`.
     #[arg(long, env = "PLIMSOLL_MAX_OPEN_UPLOADS", hide_env_values = true)]
     #[arg(value_name = "NUMBER", default_value = default::MAX_OPEN_UPLOADS, help_heading = "Limits")]
     pub max_open_uploads: String,
 
-    /// Most uploads in pieces that one owner may have begun and not finished, and that may have been begun without a
-    /// cookie from one address (or network of 64 bits, by IPv6), or `none`. Ten times as many may come from one address
-    /// altogether; behind a proxy, name it by `--trusted-proxy`.
+    /// Most uploads in pieces that one owner may have begun and not finished, or `none`. Ten times as many may come from
+    /// one address, as for `--max-open-uploads`.
     #[arg(long, env = "PLIMSOLL_MAX_UNFINISHED", hide_env_values = true)]
     #[arg(value_name = "NUMBER", default_value = default::MAX_UNFINISHED, help_heading = "Limits")]
     pub max_unfinished: String,
@@ -186,7 +187,8 @@ pub struct RawConfig {
     pub allow_origin: Vec<String>,
 
     /// A proxy in front of this server, as an address or a network such as `10.0.0.0/8`, whose X-Forwarded headers
-    /// are believed; may be repeated, in the environment separated by commas. By default none are.
+    /// are believed, or its Forwarded where it sends none of those; may be repeated, in the environment separated by
+    /// commas. By default none are.
     #[arg(long, env = "PLIMSOLL_TRUSTED_PROXY", hide_env_values = true)]
     #[arg(value_name = "IP[/BITS]", value_delimiter = ',', help_heading = "Other sites, proxies, log")]
     pub trusted_proxy: Vec<String>,
@@ -266,10 +268,11 @@ pub struct Config {
     pub durability: Durability,
     /// What one request or owner may do.
     pub limits: Limits,
-    /// Most requests with files that one owner may have under way at one time; `None` is no limit.
+    /// Most requests with files that one owner may have under way at one time; from one address ten times as many.
+    /// `None` is no limit.
     pub max_open_uploads: Option<u32>,
-    /// Most uploads in pieces that one owner may have unfinished, and that may have been begun from one address without
-    /// a cookie; from one address altogether ten times as many. `None` is no limit.
+    /// Most uploads in pieces that one owner may have unfinished; from one address ten times as many. `None` is no
+    /// limit.
     pub max_unfinished: Option<u32>,
     /// Most connections at one time; `None` is no limit.
     pub max_connections: Option<u32>,

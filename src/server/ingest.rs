@@ -12,8 +12,9 @@ use super::{
     catalog::{Completion, NewUpload, Words},
     multipart::Boundary,
     outbox::Finished,
-    progress::{Announce, Begun, Counter, Outcome},
+    progress::{Announce, BeginError, Begun, Counter, Outcome},
     receive::{self, Allowance, Expected, FileHead, ReceiveLimits, Received},
+    resumable,
     security::Visitor,
     state::{OpenUpload, now_ms},
     steps,
@@ -114,17 +115,17 @@ async fn admit(server: &Arc<Server>, arrival: &Arrival) -> Result<Admitted, Refu
         size: arrival.file_size,
         body_size: arrival.body_size,
     });
-    let owner = &arrival.visitor.owner;
-    let open = match server.open_upload(owner) {
+    let (owner, place) = (&arrival.visitor.owner, arrival.visitor.place());
+    let open = match server.open_upload(owner, place.clone()) {
         // A browser that sends its request again by itself, while the first is still counted.
         Err(_) if announce.as_ref().is_some_and(|announce| server.progress().takes_over(announce)) => {
-            server.open_in_place_of_another(owner)
+            server.open_in_place_of_another(owner, place)
         }
         open => open?,
     };
     let counter = match announce {
         None => server.progress().anonymous(),
-        Some(announce) => match server.progress().begin(announce).await? {
+        Some(announce) => match begin(server, arrival, announce).await? {
             Begun::Fresh(counter) => counter,
             Begun::Replay(frame) => return Ok(Admitted::Replay(frame.receipts)),
         },
@@ -136,6 +137,18 @@ async fn admit(server: &Arc<Server>, arrival: &Arrival) -> Result<Admitted, Refu
             counter.failed(refusal.body.clone());
             Err(refusal)
         }
+    }
+}
+
+/// Enters the request into the books, also under the id of an upload in pieces whose time is over.
+async fn begin(server: &Arc<Server>, arrival: &Arrival, announce: Announce) -> Result<Begun, Refusal> {
+    match server.progress().begin(announce.clone()).await {
+        Err(BeginError::InUse)
+            if resumable::expire_named(server, &announce.id, arrival.visitor.viewer()).await? =>
+        {
+            Ok(server.progress().begin(announce).await?)
+        }
+        begun => Ok(begun?),
     }
 }
 

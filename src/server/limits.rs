@@ -3,7 +3,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::Refusal;
+use super::{Refusal, catalog::Admitted};
 use crate::wire::{self, ErrorCode};
 
 /// Most parts, files and fields together, that a form may have. A fixed bound of the parser (promise 7).
@@ -36,6 +36,16 @@ impl Limits {
             max_request_size: self.max_request_size,
             max_files_per_request: Some(self.max_files),
             max_bytes_per_owner: self.max_bytes_per_owner,
+        }
+    }
+
+    /// What is allowed to an upload that was admitted with this: no less than then.
+    pub fn since(&self, admitted: &Admitted) -> Self {
+        let larger = |now: Option<u64>, then: Option<u64>| Some(now?.max(then?));
+        Self {
+            max_file_size: larger(self.max_file_size, admitted.max_length),
+            max_request_size: larger(self.max_request_size, admitted.max_request),
+            ..self.clone()
         }
     }
 
@@ -132,6 +142,22 @@ mod tests {
         assert_eq!(refusal.body.detail.as_deref(), Some("1073741824"));
         let unlimited = Limits { max_file_size: None, max_request_size: None, ..limits };
         assert!(unlimited.admit(Some(u64::MAX), Some(u64::MAX)).is_ok());
+    }
+
+    #[test]
+    fn what_was_admitted_is_never_less_than_what_is_allowed() {
+        let limits = limits();
+        let since = |max_length, max_request| {
+            let Limits { max_file_size, max_request_size, .. } =
+                limits.since(&Admitted { max_length, max_request });
+            (max_file_size, max_request_size)
+        };
+        assert_eq!(since(Some(0), Some(0)), (Some(10 << 20), Some(1 << 30)));
+        assert_eq!(since(Some(11 << 20), Some(1)), (Some(11 << 20), Some(1 << 30)));
+        assert_eq!(since(None, None), (None, None));
+        let unlimited = Limits { max_file_size: None, max_request_size: None, ..limits.clone() };
+        let admitted = Admitted { max_length: Some(5), max_request: Some(5) };
+        assert_eq!(unlimited.since(&admitted), unlimited);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A machine that loses its power, as a test: what was forced to the medium is left, and of all else that was written
-//! any part: nothing, everything, everything but one thing, one thing alone, or half of it. That the catalog's commits
+//! any part: nothing, everything, everything but one thing, one thing alone, or half of it. So also where the server alone
+//! was killed before, and the power goes while the next one makes good what was left, or right after. That the catalog's commits
 //! are on disk before anyone hears of them is SQLite's own promise: it is taken as it stands at that moment, and with
 //! nothing else also as after each commit since the last thing was forced. Must never know what order the server writes
 //! in: it only holds the server to what it told.
@@ -49,6 +50,19 @@ struct Medium {
     told_then: Option<Told>,
     /// Bytes of the catalog's log, and what had been told, at the moment before.
     moment_before: (usize, Told),
+    /// What there was at that moment, for one who is killed and not robbed of the power.
+    killed: Option<Killed>,
+}
+
+/// What a server has left that was killed: a volume as the system shows it, and what of it the medium holds.
+struct Killed {
+    volume: TempDir,
+    /// The numbers in the next two by the names that they have on the volume now.
+    numbers: HashMap<PathBuf, u64>,
+    files: HashMap<u64, Vec<u8>>,
+    /// By their paths below the volume's.
+    folders: HashMap<PathBuf, Vec<Entry>>,
+    told: Told,
 }
 
 /// Something that was written and not forced.
@@ -144,8 +158,19 @@ impl Medium {
             return Ok(());
         }
         self.cut = None;
+        self.write_to(&from, &to)?;
+        self.killed = Some(self.kill(&from, told.clone())?);
         self.told_then = Some(told);
-        self.write_to(&from, &to)
+        Ok(())
+    }
+
+    fn kill(&self, from: &Path, told: Told) -> io::Result<Killed> {
+        let volume = somewhere();
+        let mut numbers = HashMap::new();
+        copy(from, volume.path(), Path::new(""), &mut numbers)?;
+        let below = |path: &Path| path.strip_prefix(from).unwrap_or(path).to_owned();
+        let folders = self.folders.iter().map(|(path, entries)| (below(path), entries.clone()));
+        Ok(Killed { volume, numbers, files: self.files.clone(), folders: folders.collect(), told })
     }
 
     /// Nobody forces anything while this runs: what the catalog says here was forced before.
@@ -181,6 +206,60 @@ impl Medium {
         }
         Ok(())
     }
+}
+
+impl Killed {
+    /// The same on another volume.
+    fn put_into(&self, to: &Path) -> io::Result<Medium> {
+        let mut numbers = HashMap::new();
+        copy(self.volume.path(), to, Path::new(""), &mut numbers)?;
+        let renumbered: HashMap<u64, u64> = self
+            .numbers
+            .iter()
+            .filter_map(|(path, number)| Some((*number, fs::metadata(to.join(path)).ok()?.ino())))
+            .collect();
+        // What has no name on the volume any more has one on the medium still, perhaps, and a number of nobody's.
+        let renumber = |number: u64| renumbered.get(&number).copied().unwrap_or(u64::MAX - number);
+        let files = self.files.iter().map(|(number, bytes)| (renumber(*number), bytes.clone()));
+        let folders = self.folders.iter().map(|(path, entries)| {
+            let entries = entries.iter().map(|(name, number)| (name.clone(), renumber(*number)));
+            (to.join(path), entries.collect())
+        });
+        Ok(Medium {
+            left: usize::MAX,
+            files: files.collect(),
+            folders: folders.collect(),
+            moment_before: (fs::read(to.join(LOG))?.len(), self.told.clone()),
+            ..Medium::default()
+        })
+    }
+}
+
+/// Copies a volume but for what only a running server needs, and notes the numbers that things had.
+fn copy(from: &Path, to: &Path, below: &Path, numbers: &mut HashMap<PathBuf, u64>) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (name, below) = (entry.file_name(), below.join(entry.file_name()));
+        if name == "lock" || name == "catalog.sqlite-shm" {
+            continue;
+        }
+        // What is gone by now was unlinked at this moment.
+        let Ok(about) = entry.metadata() else { continue };
+        let copied = if about.is_dir() {
+            fs::create_dir(to.join(&name))?;
+            copy(&entry.path(), &to.join(&name), &below, numbers)
+        } else {
+            fs::copy(entry.path(), to.join(&name)).map(drop)
+        };
+        match copied {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            copied => {
+                copied?;
+                numbers.insert(below, about.ino());
+            }
+        }
+    }
+    Ok(())
 }
 
 const CATALOG: &str = "catalog.sqlite";
@@ -288,7 +367,8 @@ impl Moment<'_> {
         let Some(now) = self.files.get(&file).filter(|_| self.is_kept(&one)) else { return forced.to_vec() };
         let mut bytes = now.clone();
         if matches!(self.kept, Kept::Torn(torn) if self.loose[torn] == one) {
-            let half = forced.len() + now.len().saturating_sub(forced.len()) / 2;
+            // What was only cut shorter has nothing that could be missing.
+            let half = (forced.len() + now.len().saturating_sub(forced.len()) / 2).min(now.len());
             bytes[forced.len().min(half)..half].fill(0);
         }
         bytes
@@ -447,6 +527,15 @@ async fn a_day(server: &Arc<Server>, whole: &[u8]) {
 async fn compare(folder: &Path, told: &Told, whole: &[u8], what: &str) {
     let server = server(folder).await;
     let receipts = server.catalog().list(&visitor().owner, 100).await.unwrap();
+    let mut kept = BTreeSet::new();
+    for outer in files_in(&folder.join("files")) {
+        for inner in files_in(&outer) {
+            kept.extend(files_in(&inner).iter().map(|path| path.file_name().unwrap().to_owned()));
+        }
+    }
+    let of_receipts: BTreeSet<OsString> = receipts.iter().map(|receipt| receipt.id.as_str().into()).collect();
+    assert_eq!(kept, of_receipts, "{what}: files, and files that anybody knows of");
+    assert!(files_in(&folder.join("trash")).is_empty(), "{what}: space that is not free");
     for receipt in &receipts {
         let stored = stored(&server, &receipt.id).await;
         assert!(stored == whole[..receipt.size as usize], "{what}: {receipt:?} has {} bytes", stored.len());
@@ -475,6 +564,10 @@ async fn compare(folder: &Path, told: &Told, whole: &[u8], what: &str) {
     server.close(std::time::Duration::ZERO).await;
 }
 
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
 async fn stored(server: &Server, id: &UploadId) -> Vec<u8> {
     let readable = server.store().open(id).await.unwrap();
     let pieces: Vec<Bytes> = readable.stream(0..u64::MAX).try_collect().await.unwrap();
@@ -487,12 +580,60 @@ fn somewhere() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
+/// Compares each way in which a moment may have ended.
+async fn compare_all(to: &Path, medium: Medium, whole: &Arc<Vec<u8>>, what: &str) -> (u32, u32) {
+    let (mut ways, mut earlier) = (0, 0);
+    let told = Arc::new(medium.told_then.unwrap_or_default());
+    let told_before = Arc::new(medium.moment_before.1);
+    let mut comparing = JoinSet::new();
+    for left in fs::read_dir(to).unwrap() {
+        let (left, whole) = (left.unwrap(), whole.clone());
+        let is_earlier = left.file_name().to_string_lossy().starts_with(EARLIER);
+        let told = if is_earlier { told_before.clone() } else { told.clone() };
+        let what = format!("{what}, kept {:?}", left.file_name());
+        comparing.spawn(async move { compare(&left.path(), &told, &whole, &what).await });
+        ways += 1;
+        earlier += u32::from(is_earlier);
+    }
+    comparing.join_all().await;
+    (ways, earlier)
+}
+
+/// A server on what one that was killed has left, until it has made it good; and then the power goes. Moments and ways.
+async fn restart(killed: &Killed, whole: &Arc<Vec<u8>>, what: &str) -> (usize, u32) {
+    let (mut cuts, mut ways) = (0, 0);
+    loop {
+        let (before, after) = (somewhere(), somewhere());
+        let (from, to) = (fs::canonicalize(before.path()).unwrap(), after.path().to_owned());
+        *lock(&TOLD) = killed.told.clone();
+        *lock(&MEDIUM) = Some(killed.put_into(&from).unwrap());
+        let store = DiskStore::open_with(from.clone(), force).await.unwrap();
+        let catalog = Catalog::open(&from.join(CATALOG)).await.unwrap();
+        if let Some(medium) = lock(&MEDIUM).as_mut() {
+            (medium.left, medium.cut) = (cuts + 1, Some((from.clone(), to.clone())));
+        }
+        let config = Config::check(RawConfig { data: from, ..RawConfig::default() }).unwrap();
+        let running = Server::assemble(config, AnyStore::Disk(store), catalog, None).await.unwrap();
+        // All is made good, and nothing else has happened.
+        answered(|_| {});
+        let medium = lock(&MEDIUM).take().unwrap();
+        running.close(std::time::Duration::ZERO).await;
+        if medium.told_then.is_none() {
+            return (cuts, ways);
+        }
+        ways += compare_all(&to, medium, whole, &format!("{what}, cut {cuts} of the next server")).await.0;
+        cuts += 1;
+    }
+}
+
 /// Promises 2 and 11. The power goes before the 1st, 2nd, 3rd … thing is forced to the medium or after an answer, until
-/// there are no more.
+/// there are no more; or at each of these moments the server is killed, and the power goes likewise while the next one
+/// starts.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_loss_of_power_every_told_byte_is_there() {
-    let whole = pattern(300_000);
+    let whole = Arc::new(pattern(300_000));
     let (mut cuts, mut ways, mut earlier) = (0, 0, 0);
+    let (mut cuts_later, mut ways_later) = (0, 0);
     loop {
         let (before, after) = (somewhere(), somewhere());
         // As the system itself names them.
@@ -505,27 +646,21 @@ async fn after_a_loss_of_power_every_told_byte_is_there() {
         }
         a_day(&running, &whole).await;
         running.close(std::time::Duration::ZERO).await;
-        let Some(medium) = lock(&MEDIUM).take() else { break };
-        let Some(told) = medium.told_then else { break };
-
-        let (told, told_before) = (Arc::new(told), Arc::new(medium.moment_before.1));
-        let whole = Arc::new(whole.clone());
-        let mut comparing = JoinSet::new();
-        for left in fs::read_dir(&to).unwrap() {
-            let (left, whole) = (left.unwrap(), whole.clone());
-            let is_earlier = left.file_name().to_string_lossy().starts_with(EARLIER);
-            let told = if is_earlier { told_before.clone() } else { told.clone() };
-            let what = format!("cut {cuts}, kept {:?}", left.file_name());
-            comparing.spawn(async move { compare(&left.path(), &told, &whole, &what).await });
-            ways += 1;
-            earlier += u32::from(is_earlier);
-        }
-        comparing.join_all().await;
+        let Some(mut medium) = lock(&MEDIUM).take() else { break };
+        let Some(killed) = medium.killed.take() else { break };
+        let what = format!("cut {cuts}");
+        let (more, more_earlier) = compare_all(&to, medium, &whole, &what).await;
+        (ways, earlier) = (ways + more, earlier + more_earlier);
+        let (more_cuts, more) = restart(&killed, &whole, &what).await;
+        (cuts_later, ways_later) = (cuts_later + more_cuts, ways_later + more);
         cuts += 1;
     }
     println!("{cuts} moments, {ways} ways in which they may end, {earlier} of them with an earlier catalog");
+    println!("after a kill at each of them {cuts_later} moments of the next server, {ways_later} ways");
     assert!(earlier > 0, "the log of the catalog was not understood");
     // Each of ten requests that bring bytes forces them, most of them a new name, and each of seven files its final
     // one; and there are eighteen answers.
     assert!(cuts >= 10 + 7 + 18, "{cuts}");
+    // The next server comes at least to the end of its start each time, and some of them force something before.
+    assert!(cuts_later > cuts, "{cuts_later}");
 }

@@ -28,13 +28,16 @@ use tracing::Instrument;
 use super::{
     Refusal, Server,
     body::{drain_a_little_in_background, drain_in_background},
-    catalog::{Completion, NewPieces, Outcome, Pieces, PiecesEnd, PiecesState, Progressed, Terms, Words},
+    catalog::{
+        Admitted, CatalogError, Completion, MaxUnfinished, NewPieces, Outcome, Pieces, PiecesEnd,
+        PiecesState, Progressed, Terms, Words,
+    },
     outbox::Finished,
     owner::{OwnerId, Scope, random_bits},
     progress::{Announce, Counter},
     protocol::fields::MAX_BYTES,
     security::Visitor,
-    state::now_ms,
+    state::{OWNERS_OF_A_PLACE, now_ms},
     steps,
     store::{AnyStaging, Sealed, Staging, Store, StoreError},
     writer::{self, NoTurn, Plan, Then, Turn, Want, Written},
@@ -117,6 +120,8 @@ pub struct Upload {
     pub concat: Option<String>,
     /// When it may be given up, in milliseconds since 1970-01-01 UTC, unless it goes on before. `None`: it is complete.
     pub expires_ms: Option<u64>,
+    /// What it may bring, if more than is allowed now.
+    pub admitted: Admitted,
 }
 
 /// Why a request changed nothing, or not as much as it should.
@@ -139,9 +144,41 @@ impl<E: Into<Refusal>> From<E> for Rejected {
 /// # Errors
 /// When it may not be as large, the owner's share is used up, or the progress id belongs to a running upload.
 pub async fn create(server: &Arc<Server>, creation: Creation) -> Result<Upload, Refusal> {
+    let asked = server.clone();
+    to_its_end(server, async move {
+        let _turn = turn_at_name(&asked, &creation).await;
+        create_now(&asked, creation).await
+    })
+    .await
+}
+
+/// As [`create`], for a client that counts its tries: it may have lost the answer to an earlier one, and gets that
+/// again. Of two that come at the same moment the later one waits for the other.
+///
+/// # Errors
+/// As [`create`].
+pub async fn create_once(server: &Arc<Server>, creation: Creation) -> Result<Upload, Refusal> {
+    let asked = server.clone();
+    to_its_end(server, async move {
+        let _turn = turn_at_name(&asked, &creation).await;
+        match begun_before(&asked, &creation).await? {
+            Some(upload) => Ok(upload),
+            None => create_now(&asked, creation).await,
+        }
+    })
+    .await
+}
+
+/// Between the look at whether a progress id is free and its being taken nobody else may look.
+async fn turn_at_name(server: &Server, creation: &Creation) -> Option<OwnedMutexGuard<()>> {
+    let name = creation.progress_id.as_ref()?;
+    Some(server.joins().turn(format!("name {name}")).await)
+}
+
+async fn create_now(server: &Arc<Server>, creation: Creation) -> Result<Upload, Refusal> {
     refuse_when_stopping(server)?;
     let visitor = creation.visitor.clone();
-    let id = enter(server, creation).await?;
+    let id = enter(server, creation, Vec::new()).await?;
     let pieces = known(server, &id, &visitor).await?;
     if pieces.length == Some(0) && pieces.terms.protocol == Protocol::Tus {
         let nothing = Append {
@@ -165,7 +202,10 @@ pub async fn create(server: &Arc<Server>, creation: Creation) -> Result<Upload, 
 ///
 /// # Errors
 /// When the catalog cannot be asked.
-pub async fn begun_before(server: &Arc<Server>, creation: &Creation) -> Result<Option<Upload>, Refusal> {
+pub(super) async fn begun_before(
+    server: &Arc<Server>,
+    creation: &Creation,
+) -> Result<Option<Upload>, Refusal> {
     let (Some(progress_id), Some(owner)) = (&creation.progress_id, creation.visitor.viewer()) else {
         return Ok(None);
     };
@@ -341,17 +381,24 @@ pub async fn concatenate(
 async fn join(server: &Arc<Server>, creation: Creation, parts: &[UploadId]) -> Result<Upload, Refusal> {
     let viewer = creation.visitor.viewer().cloned();
     // The first to ask is perhaps still at it; nobody waits for it but who wants the very same.
-    let what = format!("{viewer:?} {:?} {:?}", creation.concat, creation.metadata);
+    let what = format!("{viewer:?} {parts:?} {:?}", creation.metadata);
     let _turn = server.joins().turn(what).await;
-    if let Some(concat) = &creation.concat
-        && let Some(made) =
-            server.catalog().joined(concat, creation.metadata.as_deref(), viewer.as_ref()).await?
-    {
+    if let Some(made) = server.catalog().joined(parts, creation.metadata.as_deref(), viewer.as_ref()).await? {
         return look(server, &made, &creation.visitor).await;
     }
+    let found = whole_parts(server, &creation.visitor, parts).await?;
+    join_found(server, creation, parts, found).await
+}
+
+/// The parts with their lengths, if all are there and whole.
+async fn whole_parts(
+    server: &Arc<Server>,
+    visitor: &Visitor,
+    parts: &[UploadId],
+) -> Result<Vec<(UploadId, u64)>, Refusal> {
     let mut found = Vec::with_capacity(parts.len());
     for id in parts {
-        let part = alive(server, known(server, id, &creation.visitor).await?).await?;
+        let part = alive(server, known(server, id, visitor).await?).await?;
         if !part.terms.is_part {
             return Err(Refusal::new(
                 ErrorCode::Malformed,
@@ -363,6 +410,15 @@ async fn join(server: &Arc<Server>, creation: Creation, parts: &[UploadId]) -> R
         }
         found.push((id.clone(), part.durable));
     }
+    Ok(found)
+}
+
+async fn join_found(
+    server: &Arc<Server>,
+    creation: Creation,
+    parts: &[UploadId],
+    found: Vec<(UploadId, u64)>,
+) -> Result<Upload, Refusal> {
     let length = found.iter().try_fold(0u64, |sum, (_, length)| sum.checked_add(*length));
     let length = length.filter(|&length| length <= MAX_BYTES);
     let length =
@@ -370,14 +426,18 @@ async fn join(server: &Arc<Server>, creation: Creation, parts: &[UploadId]) -> R
     server.config().limits.admit(None, Some(length))?;
     writer::check_space(server, length).await?;
     let visitor = creation.visitor.clone();
-    let id = enter(server, Creation { length: Some(length), partial: false, ..creation }).await?;
-    let made = make_of_parts(server, &id, visitor, &found, length).await;
-    if made.is_err()
-        && let Err(error) = end(server, &id, PiecesEnd::Cancelled, None).await
-    {
+    let turn = turn_at_name(server, &creation).await;
+    let creation = Creation { length: Some(length), partial: false, ..creation };
+    let id = enter(server, creation, parts.to_vec()).await?;
+    drop(turn);
+    let made = make_of_parts(server, &id, visitor.clone(), &found, length).await;
+    let Err(refusal) = made else { return made };
+    if let Err(error) = end(server, &id, PiecesEnd::Cancelled, None).await {
         tracing::warn!(%id, %error, "an upload that could not be made of its parts stays until it expires");
     }
-    made
+    // One may have been given up meanwhile, and then it is that which the client has to know.
+    whole_parts(server, &visitor, parts).await?;
+    Err(refusal)
 }
 
 /// Bytes of an upload made of parts that go through this process: with them its end is checked after a crash like that
@@ -497,11 +557,16 @@ fn refuse_when_stopping(server: &Server) -> Result<(), Refusal> {
 }
 
 /// Enters a new upload into the catalog.
-async fn enter(server: &Arc<Server>, creation: Creation) -> Result<UploadId, Refusal> {
-    server.config().limits.admit(None, creation.length)?;
+async fn enter(
+    server: &Arc<Server>,
+    creation: Creation,
+    joined_of: Vec<UploadId>,
+) -> Result<UploadId, Refusal> {
+    let limits = &server.config().limits;
+    limits.admit(None, creation.length)?;
     let owner = creation.visitor.owner.clone();
     // Until the catalog counts it.
-    let open = server.open_in_place_of_another(&owner);
+    let open = server.open_in_place_of_another(&owner, None);
     open.reserve(creation.length.unwrap_or(0)).await?;
     let id = UploadId::from_bits(random_bits());
     let progress_id = match creation.progress_id {
@@ -530,22 +595,52 @@ async fn enter(server: &Arc<Server>, creation: Creation) -> Result<UploadId, Ref
         length: creation.length,
         expires_ms: expires_ms(server),
         peer: creation.visitor.place(),
-        max_unfinished: server.config().max_unfinished,
+        admitted: Admitted {
+            max_length: limits.max_file_size,
+            // What is made of parts comes from ourselves.
+            max_request: limits.max_request_size.filter(|_| joined_of.is_empty()),
+        },
+        joined_of,
+        max_unfinished: server
+            .config()
+            .max_unfinished
+            .map(|max| MaxUnfinished { of_owner: max, of_peer: max.saturating_mul(OWNERS_OF_A_PLACE) }),
     };
     server.catalog().begin_pieces(new).await?;
     Ok(id)
 }
 
 /// Whether another upload that this visitor could see has the id and is not over.
-async fn is_in_use(server: &Server, id: &ProgressId, viewer: Option<&OwnerId>) -> Result<bool, Refusal> {
-    let frame = server.progress().frame(id, viewer);
-    let standing = server.catalog().standing(id, viewer).await?;
-    Ok(frame.or(standing).is_some_and(|frame| !frame.state.is_terminal()))
+async fn is_in_use(server: &Arc<Server>, id: &ProgressId, viewer: Option<&OwnerId>) -> Result<bool, Refusal> {
+    loop {
+        let frame = server.progress().frame(id, viewer);
+        let standing = server.catalog().standing(id, viewer).await?;
+        let in_use = frame.or(standing).is_some_and(|frame| !frame.state.is_terminal());
+        if !in_use || !expire_named(server, id, viewer).await? {
+            return Ok(in_use);
+        }
+    }
+}
+
+/// Gives up the upload with this progress id if its time is over and nobody is at it: whoever wants the id need not wait
+/// until somebody looks for such uploads. Whether there was one.
+pub(super) async fn expire_named(
+    server: &Arc<Server>,
+    id: &ProgressId,
+    viewer: Option<&OwnerId>,
+) -> Result<bool, Refusal> {
+    match server.catalog().named(id, viewer).await {
+        Ok(Some(pieces)) if pieces.state == PiecesState::Open && pieces.expires_ms <= now_ms() => {
+            expire(server, &pieces).await
+        }
+        Ok(_) | Err(CatalogError::Unreadable(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A name of the client's own, told with the first bytes: the upload is watched by it to its end. One that comes later,
 /// or is another's, is none: of two names for one count, one would stand still.
-async fn take_name(server: &Server, pieces: &mut Pieces, name: ProgressId, viewer: Option<&OwnerId>) {
+async fn take_name(server: &Arc<Server>, pieces: &mut Pieces, name: ProgressId, viewer: Option<&OwnerId>) {
     let terms = &mut pieces.terms;
     let is_watched_already = server.progress().frame(&terms.progress_id, viewer).is_some();
     if pieces.durable > 0 || is_watched_already || terms.progress_id != own_progress_id(&terms.id) {
@@ -659,6 +754,7 @@ async fn told(server: &Server, pieces: Pieces) -> Result<Upload, Refusal> {
         receipt,
         metadata: pieces.terms.metadata,
         concat: pieces.terms.concat,
+        admitted: pieces.admitted,
     })
 }
 
@@ -724,7 +820,7 @@ async fn run_on(
     let durable = pieces.durable;
     let at = |refusal| Rejected { refusal, at: Some(durable) };
     let plan = plan(server, &pieces, &append).map_err(at)?;
-    let open = server.open_upload(&pieces.terms.owner).map_err(at)?;
+    let open = server.open_upload(&pieces.terms.owner, append.visitor.place()).map_err(at)?;
     if let (Some(length), None) = (plan.length, pieces.length) {
         open.reserve(length - pieces.durable).await.map_err(at)?;
     }
@@ -790,7 +886,8 @@ async fn replay(server: &Server, pieces: Pieces, append: &Append) -> Result<Uplo
 
 /// What the request is to do, if all that is said of the upload's length agrees.
 fn plan(server: &Server, pieces: &Pieces, append: &Append) -> Result<Plan, Refusal> {
-    let limits = &server.config().limits;
+    // What was admitted once stays so, whatever is admitted now.
+    let limits = server.config().limits.since(&pieces.admitted);
     let end = append.body_size.map(|size| append.offset.saturating_add(size));
     let said = [pieces.length, append.length, end.filter(|_| append.ends == Ends::Here)];
     let length = said.into_iter().flatten().next();
@@ -801,7 +898,6 @@ fn plan(server: &Server, pieces: &Pieces, append: &Append) -> Result<Plan, Refus
         if length < pieces.durable {
             return Err(writer::inconsistent_length(Some(length), pieces.durable));
         }
-        // What was admitted once stays so, whatever is admitted now.
         if pieces.length.is_none() {
             limits.admit(None, Some(length))?;
         }
@@ -814,6 +910,7 @@ fn plan(server: &Server, pieces: &Pieces, append: &Append) -> Result<Plan, Refus
         ends: append.ends,
         chunk_digest: append.chunk_digest.clone(),
         body_size: append.body_size,
+        max_body_size: limits.max_request_size.unwrap_or(u64::MAX),
     })
 }
 
@@ -971,6 +1068,7 @@ async fn book(
         metadata: pieces.terms.metadata.clone(),
         concat: pieces.terms.concat.clone(),
         expires_ms: None,
+        admitted: pieces.admitted,
     })
 }
 
@@ -1043,4 +1141,67 @@ async fn stored(server: &Server, pieces: &Pieces) -> Result<Option<Sealed>, Refu
     });
     let hasher = hashing.await.map_err(|source| StoreError::Io { doing: "reading a stored file", source })?;
     Ok(Some(Sealed { size, sha256: Some(super::store::hex(&hasher.finalize())) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::config::{Config, RawConfig};
+
+    fn creation() -> Creation {
+        Creation {
+            visitor: Visitor { owner: OwnerId::from_bits([1; 16]), known: true, peer: None },
+            words: Words { name: "a".to_owned(), media_type: "text/plain".to_owned(), ..Words::default() },
+            protocol: Protocol::Tus,
+            metadata: None,
+            concat: None,
+            length: None,
+            partial: false,
+            progress_id: None,
+            repr_digest: None,
+            want_sha256: false,
+        }
+    }
+
+    /// It used to be called an interrupted request, or a file that never was.
+    #[tokio::test]
+    async fn a_part_that_is_given_up_while_it_is_joined_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_owned();
+        let config = Config::check(RawConfig { data, ..RawConfig::default() }).unwrap();
+        let server = Server::open(config).await.unwrap();
+        let visitor = creation().visitor;
+        // Copied by the system, or read by this process: see READ_OF_PARTS.
+        for size in [READ_OF_PARTS + 10, 10] {
+            let mut parts = Vec::new();
+            for _ in 0..2 {
+                let part = Creation { partial: true, length: Some(size), ..creation() };
+                let id = create(&server, part).await.unwrap().id;
+                let append = Append {
+                    visitor: visitor.clone(),
+                    offset: 0,
+                    length: None,
+                    ends: Ends::AtLength,
+                    chunk_digest: ChunkDigest::None,
+                    overflow: Overflow::Refuse,
+                    body_size: Some(size),
+                    progress_id: None,
+                };
+                super::append(&server, &id, append, Body::from(vec![7; size as usize])).await.unwrap();
+                parts.push(id);
+            }
+            let found = whole_parts(&server, &visitor, &parts).await.unwrap();
+            cancel(&server, &parts[1], &visitor).await.unwrap();
+            let words = Creation { concat: Some("final;…".to_owned()), ..creation() };
+            let refused = join_found(&server, words, &parts, found).await.unwrap_err();
+            assert_eq!(refused.code(), ErrorCode::Gone, "{size}: {refused:?}");
+            assert_eq!(
+                server.store().staged().await.unwrap(),
+                parts[..1],
+                "nothing is left of what was begun"
+            );
+            cancel(&server, &parts[0], &visitor).await.unwrap();
+        }
+        server.close(std::time::Duration::ZERO).await;
+    }
 }

@@ -147,19 +147,20 @@ impl OwnOrigin {
     /// The origin of a request. Forwarded headers count only when the peer is one of the trusted proxies.
     pub fn of(request: &Request, config: &Config) -> Self {
         let (uri, headers) = (request.uri(), request.headers());
-        let peer = connected(request);
-        let forwarded = |name: &str| {
-            let value = peer
-                .filter(|&peer| config.is_trusted_proxy(peer))
-                .and_then(|_| headers.get(name))?
-                .to_str()
-                .ok()?;
-            // Several proxies append: the first is what the browser said to the outermost.
-            value.split(',').next().map(|first| first.trim().to_ascii_lowercase())
+        let peer = connected(request).filter(|&peer| config.is_trusted_proxy(peer));
+        let standard = peer.and_then(|_| forwarded(headers));
+        // Several proxies append: the first is what the browser said to the outermost.
+        let said = |name: &str, parameter: &str| match (&standard, peer) {
+            (Some(hops), _) => hops.first()?.parameter(parameter).map(|value| value.to_ascii_lowercase()),
+            (None, Some(_)) => {
+                let value = headers.get(name)?.to_str().ok()?;
+                value.split(',').next().map(|first| first.trim().to_ascii_lowercase())
+            }
+            (None, None) => None,
         };
-        let host = forwarded("x-forwarded-host").or_else(|| own_host(uri, headers)).unwrap_or_default();
+        let host = said("x-forwarded-host", "host").or_else(|| own_host(uri, headers)).unwrap_or_default();
         let over_tls = || request.extensions().get::<OverTls>().is_some();
-        let is_https = forwarded("x-forwarded-proto").map_or_else(over_tls, |proto| proto == "https");
+        let is_https = said("x-forwarded-proto", "proto").map_or_else(over_tls, |proto| proto == "https");
         Self { is_https, host }
     }
 
@@ -183,13 +184,94 @@ fn connected(request: &Request) -> Option<IpAddr> {
 /// before it: the last address that is no such proxy's is the client's, whatever stands before it.
 fn client_address(request: &Request, config: &Config) -> Option<IpAddr> {
     let mut address = connected(request)?;
-    let lists = request.headers().get_all("x-forwarded-for").iter().rev();
-    let mut earlier = lists.flat_map(|list| list.to_str().unwrap_or_default().rsplit(','));
+    if !config.is_trusted_proxy(address) {
+        return Some(address);
+    }
+    let headers = request.headers();
+    let standard = forwarded(headers);
+    let mut earlier: Box<dyn Iterator<Item = Option<IpAddr>>> = match &standard {
+        Some(hops) => Box::new(hops.iter().rev().map(|hop| node(&hop.parameter("for")?))),
+        None => {
+            let lists = headers.get_all("x-forwarded-for").iter().rev();
+            Box::new(lists.flat_map(|list| list.to_str().unwrap_or_default().rsplit(',').map(node)))
+        }
+    };
     while config.is_trusted_proxy(address) {
-        let Some(Ok(said)) = earlier.next().map(|text| text.trim().parse()) else { break };
+        let Some(Some(said)) = earlier.next() else { break };
         address = said;
     }
     Some(address)
+}
+
+/// One element of `Forwarded` (RFC 7239, section 4): what one proxy says of the request that it got.
+struct Hop<'a>(&'a str);
+
+impl Hop<'_> {
+    /// The value of a parameter, without its quotes.
+    fn parameter(&self, name: &str) -> Option<String> {
+        outside_quotes(self.0, ';').find_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            key.trim().eq_ignore_ascii_case(name).then(|| unquoted(value.trim()))
+        })
+    }
+}
+
+/// What the proxies on the way say by `Forwarded`, the outermost first. `None` where one of them speaks by
+/// `X-Forwarded-…` instead: what such a one does not know it hands on as it came, and anybody can have written it.
+fn forwarded(headers: &HeaderMap) -> Option<Vec<Hop<'_>>> {
+    let older = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+    let lists = headers.get_all(header::FORWARDED);
+    if older.iter().any(|name| headers.contains_key(*name)) || !headers.contains_key(header::FORWARDED) {
+        return None;
+    }
+    let lists = lists.iter().flat_map(|list| outside_quotes(list.to_str().unwrap_or_default(), ','));
+    Some(lists.map(Hop).collect())
+}
+
+/// The address of a node, with or without a port (RFC 7239, section 6): `192.0.2.1:567`, `[2001:db8::1]:567`; and what
+/// some proxies write, quotes or a bare address of IPv6. `None` for `unknown` and for names that hide an address.
+fn node(text: &str) -> Option<IpAddr> {
+    let text = unquoted(text.trim());
+    let is_port = |port: &str| {
+        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        let is_whole = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return address.parse().ok().map(IpAddr::V6).filter(|_| is_whole);
+    }
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let (address, port) = text.split_once(':')?;
+    address.parse().ok().map(IpAddr::V4).filter(|_| is_port(port))
+}
+
+/// A quoted string (RFC 9110, section 5.6.4) as what it stands for; anything else as it is.
+fn unquoted(text: &str) -> String {
+    let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
+        return text.to_owned();
+    };
+    let mut escaped = false;
+    let keep = |c: &char| {
+        escaped = *c == '\\' && !escaped;
+        !escaped
+    };
+    inner.chars().filter(keep).collect()
+}
+
+/// A text cut at each separator that stands in no quoted string.
+fn outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |c: char| {
+        let was_escaped = std::mem::take(&mut escaped);
+        match c {
+            '"' if !was_escaped => quoted = !quoted,
+            '\\' if quoted && !was_escaped => escaped = true,
+            _ => {}
+        }
+        c == separator && !quoted
+    })
 }
 
 /// One cookie of a request.
@@ -275,6 +357,66 @@ mod tests {
         assert_eq!(check([127, 0, 0, 1], &["1.1.1.1", "198.51.100.7", " 10.0.0.9"]), "198.51.100.7");
         assert_eq!(check([127, 0, 0, 1], &["2001:db8::1"]), "2001:db8::1");
         assert_eq!(check([127, 0, 0, 1], &["198.51.100.7, unknown"]), "127.0.0.1", "what is no address");
+    }
+
+    /// An address with a port used to be none, and all clients of such a proxy were one.
+    #[test]
+    fn a_client_may_be_named_with_its_port() {
+        let config = config(&["--trusted-proxy", "127.0.0.1", "--trusted-proxy", "10.0.0.0/8"]);
+        let check = |name, value: &str| {
+            client_address(&request([127, 0, 0, 1], &[(name, value)]), &config).unwrap().to_string()
+        };
+        for (said, expected) in [
+            ("192.0.2.1:567", "192.0.2.1"),
+            ("192.0.2.1:567, 10.0.0.9:80", "192.0.2.1"),
+            ("[2001:db8::1]:567", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("\"192.0.2.1:567\"", "192.0.2.1"),
+            ("\"[2001:db8::1]:567\"", "2001:db8::1"),
+            ("192.0.2.1:_hidden", "192.0.2.1"),
+        ] {
+            assert_eq!(check("x-forwarded-for", said), expected, "{said}");
+        }
+        for said in
+            ["192.0.2.1:", "192.0.2.1:1:2", "[2001:db8::1", "[2001:db8::1]567", "[192.0.2.1]:5", "\"", ""]
+        {
+            assert_eq!(check("x-forwarded-for", said), "127.0.0.1", "{said}");
+        }
+        for (said, expected) in [
+            ("for=192.0.2.1", "192.0.2.1"),
+            ("For=\"192.0.2.1:567\"", "192.0.2.1"),
+            ("for=1.1.1.1, by=10.0.0.1; for=\"[2001:db8::1]:567\";proto=https, for=10.0.0.9", "2001:db8::1"),
+            ("for=1.1.1.1, for=\"a, b; for=2.2.2.2\"", "127.0.0.1"),
+            ("for=1.1.1.1, for=_hidden", "127.0.0.1"),
+            ("for=1.1.1.1, proto=https", "127.0.0.1"),
+            ("for=\"1\\92.0.2.1\"", "192.0.2.1"),
+        ] {
+            assert_eq!(check("forwarded", said), expected, "{said}");
+        }
+    }
+
+    /// What a proxy does not write itself it hands on as it came.
+    #[test]
+    fn a_client_cannot_speak_for_a_proxy_by_another_header() {
+        let config = config(&["--trusted-proxy", "127.0.0.1"]);
+        let both = [
+            ("x-forwarded-for", "192.0.2.1"),
+            ("forwarded", "for=6.6.6.6;host=evil;proto=https"),
+            ("host", "own"),
+        ];
+        let from_proxy = request([127, 0, 0, 1], &both);
+        assert_eq!(client_address(&from_proxy, &config).unwrap().to_string(), "192.0.2.1");
+        assert_eq!(
+            OwnOrigin::of(&from_proxy, &config),
+            OwnOrigin { is_https: false, host: "own".to_owned() }
+        );
+        let standard =
+            [("forwarded", "for=192.0.2.1;host=\"Outer:8443\";proto=https, for=10.0.0.1"), ("host", "own")];
+        let own = OwnOrigin::of(&request([127, 0, 0, 1], &standard), &config);
+        assert_eq!(own, OwnOrigin { is_https: true, host: "outer:8443".to_owned() });
+        let own = OwnOrigin::of(&request([10, 0, 0, 1], &standard), &config);
+        assert_eq!(own, OwnOrigin { is_https: false, host: "own".to_owned() });
     }
 
     #[test]

@@ -27,6 +27,10 @@ use super::{
 };
 use crate::wire::ErrorCode;
 
+/// Of what one owner may have, so much may come from one place, whoever's it is: it costs nothing to be another owner,
+/// and without a cookie everybody is a new one; but many people may sit behind one address.
+pub(super) const OWNERS_OF_A_PLACE: u32 = 10;
+
 /// Memory for batches on their way to the store, over all uploads, in bytes. Beyond it uploads go on in smaller steps.
 const BATCH_MEMORY: usize = 8 << 20;
 
@@ -42,8 +46,15 @@ pub struct Server {
     outbox: Arc<Outbox>,
     tasks: TaskTracker,
     stopping: CancellationToken,
-    /// What each owner has under way; an owner without anything has no entry.
-    open: Mutex<HashMap<OwnerId, Share>>,
+    open: Mutex<Open>,
+}
+
+/// What is under way. Whoever has nothing has no entry.
+#[derive(Debug, Default)]
+struct Open {
+    owners: HashMap<OwnerId, Share>,
+    /// Uploads from each [`place`](super::security::Visitor::place).
+    places: HashMap<String, u32>,
 }
 
 impl Server {
@@ -157,32 +168,50 @@ impl Server {
         &self.stopping
     }
 
-    /// Counts one more upload of this owner until the guard is dropped.
+    /// Counts one more upload of this owner, from this place, until the guard is dropped.
     ///
     /// # Errors
-    /// [`ErrorCode::TooManyUploads`] when the owner has as many open as one may have.
-    pub fn open_upload(self: &Arc<Self>, owner: &OwnerId) -> Result<OpenUpload, Refusal> {
+    /// [`ErrorCode::TooManyUploads`], with the bound as its detail, when the owner has as many open as one may have, or
+    /// when ten times as many come from the place.
+    pub fn open_upload(
+        self: &Arc<Self>,
+        owner: &OwnerId,
+        place: Option<String>,
+    ) -> Result<OpenUpload, Refusal> {
         let mut open = self.shares();
-        let share = open.entry(owner.clone()).or_default();
-        if let Some(max) = self.config.max_open_uploads.filter(|&max| share.uploads >= max) {
-            let message = format!("{max} uploads are under way already. Wait for one to end.");
-            return Err(Refusal::new(ErrorCode::TooManyUploads, message).with_detail(max).retry_after(5));
+        if let Some(max) = self.config.max_open_uploads {
+            let of_owner = open.owners.get(owner).map_or(0, |share| share.uploads);
+            let of_place = place.as_ref().and_then(|place| open.places.get(place)).copied().unwrap_or(0);
+            let max_of_place = max.saturating_mul(OWNERS_OF_A_PLACE);
+            let refused = |max, whose| {
+                let message = format!("{max} uploads{whose} are under way already. Wait for one to end.");
+                Err(Refusal::new(ErrorCode::TooManyUploads, message).with_detail(max).retry_after(5))
+            };
+            if of_owner >= max {
+                return refused(max, "");
+            }
+            if of_place >= max_of_place {
+                return refused(max_of_place, " from your network");
+            }
         }
-        Ok(self.opened(share, owner))
+        Ok(self.opened(&mut open, owner, place))
     }
 
     /// As [`Server::open_upload`], for one that takes the place of another of the same owner, which is about to end:
     /// for a moment there may be one more than there may be.
-    pub fn open_in_place_of_another(self: &Arc<Self>, owner: &OwnerId) -> OpenUpload {
-        self.opened(self.shares().entry(owner.clone()).or_default(), owner)
+    pub fn open_in_place_of_another(self: &Arc<Self>, owner: &OwnerId, place: Option<String>) -> OpenUpload {
+        self.opened(&mut self.shares(), owner, place)
     }
 
-    fn opened(self: &Arc<Self>, share: &mut Share, owner: &OwnerId) -> OpenUpload {
-        share.uploads += 1;
-        OpenUpload { server: self.clone(), owner: owner.clone(), reserved: AtomicU64::new(0) }
+    fn opened(self: &Arc<Self>, open: &mut Open, owner: &OwnerId, place: Option<String>) -> OpenUpload {
+        open.owners.entry(owner.clone()).or_default().uploads += 1;
+        if let Some(place) = &place {
+            *open.places.entry(place.clone()).or_default() += 1;
+        }
+        OpenUpload { server: self.clone(), owner: owner.clone(), place, reserved: AtomicU64::new(0) }
     }
 
-    fn shares(&self) -> MutexGuard<'_, HashMap<OwnerId, Share>> {
+    fn shares(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -214,6 +243,7 @@ struct Share {
 pub struct OpenUpload {
     server: Arc<Server>,
     owner: OwnerId,
+    place: Option<String>,
     reserved: AtomicU64,
 }
 
@@ -226,7 +256,7 @@ impl OpenUpload {
     /// [`ErrorCode::QuotaExceeded`].
     pub async fn reserve(&self, bytes: u64) -> Result<(), Refusal> {
         let Some(max) = self.server.config.limits.max_bytes_per_owner else { return Ok(()) };
-        let reserving = self.server.shares().entry(self.owner.clone()).or_default().reserving.clone();
+        let reserving = self.server.shares().owners.entry(self.owner.clone()).or_default().reserving.clone();
         let _turn = reserving.lock().await;
         let before = self.reserved.load(Ordering::SeqCst);
         // First set aside, then looked at what is stored: an upload that is completed meanwhile is counted twice
@@ -247,7 +277,7 @@ impl OpenUpload {
     fn set_aside(&self, bytes: u64) -> u64 {
         let mut open = self.server.shares();
         let before = self.reserved.swap(bytes, Ordering::SeqCst);
-        let share = open.entry(self.owner.clone()).or_default();
+        let share = open.owners.entry(self.owner.clone()).or_default();
         share.reserved = (share.reserved - before).saturating_add(bytes);
         share.reserved
     }
@@ -256,11 +286,19 @@ impl OpenUpload {
 impl Drop for OpenUpload {
     fn drop(&mut self) {
         let mut open = self.server.shares();
-        if let Some(share) = open.get_mut(&self.owner) {
+        if let Some(share) = open.owners.get_mut(&self.owner) {
             share.uploads -= 1;
             share.reserved -= self.reserved.load(Ordering::SeqCst);
             if share.uploads == 0 {
-                open.remove(&self.owner);
+                open.owners.remove(&self.owner);
+            }
+        }
+        if let Some(place) = &self.place
+            && let Some(uploads) = open.places.get_mut(place)
+        {
+            *uploads -= 1;
+            if *uploads == 0 {
+                open.places.remove(place);
             }
         }
     }

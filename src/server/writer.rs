@@ -242,6 +242,8 @@ pub(super) struct Plan {
     pub(super) chunk_digest: ChunkDigest,
     /// `Content-Length`, in bytes.
     pub(super) body_size: Option<u64>,
+    /// The most bytes that the body may have.
+    pub(super) max_body_size: u64,
 }
 
 /// What the clean end of a request's body means for the upload.
@@ -300,7 +302,7 @@ pub(super) async fn write(
         }
         Err(error) => return refused(error.into()),
     };
-    let reader = match BodyReader::new(body, counter, body_limits(server)) {
+    let reader = match BodyReader::new(body, counter, body_limits(server, plan)) {
         Ok(reader) => reader,
         Err(error) => return refused(error.into()),
     };
@@ -350,10 +352,10 @@ pub(super) async fn check_space(server: &Server, bytes: u64) -> Result<(), Refus
     }
 }
 
-fn body_limits(server: &Server) -> BodyLimits {
+fn body_limits(server: &Server, plan: &Plan) -> BodyLimits {
     let limits = &server.config().limits;
     BodyLimits {
-        max_size: limits.max_request_size.unwrap_or(u64::MAX),
+        max_size: plan.max_body_size,
         idle_timeout: limits.idle_timeout,
         min_rate: limits.min_rate.unwrap_or(0),
         rate_window: RATE_WINDOW,

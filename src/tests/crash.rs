@@ -150,7 +150,7 @@ fn killed_while_receiving_it_keeps_what_was_answered_and_nothing_else() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let catalog = Catalog::open(&folder.path().join("catalog.sqlite")).await.unwrap();
-        assert!(catalog.unfinished(100).await.unwrap().is_empty());
+        assert!(catalog.unfinished(0, 100).await.unwrap().is_empty());
         catalog.close().await;
     });
 }

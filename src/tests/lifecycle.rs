@@ -15,7 +15,7 @@ use futures_util::TryStreamExt;
 use plimsoll::{
     server::{
         Server,
-        catalog::{Catalog, NewPieces, PiecesState, Progressed, Terms, Words},
+        catalog::{Admitted, Catalog, NewPieces, PiecesState, Progressed, Terms, Words},
         outbox::{Finished, Hook},
         owner::OwnerId,
         protocol::digest::Checksum,
@@ -627,6 +627,8 @@ async fn an_end_that_was_interrupted_is_made_good() {
                 length: Some(5),
                 expires_ms: u64::MAX >> 1,
                 peer: None,
+                admitted: Admitted::default(),
+                joined_of: Vec::new(),
                 max_unfinished: None,
             };
             catalog.begin_pieces(new).await.unwrap();

@@ -13,6 +13,10 @@ async fn the_page_comes_with_a_cookie_and_a_strict_policy() {
     assert_eq!(page.status, 200, "{}", page.text());
     let policy = &page.headers["content-security-policy"];
     assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert!(
+        policy.contains("img-src 'self' blob:; media-src blob:;"),
+        "pictures of what is picked, and no others: {policy}"
+    );
     assert!(!policy.contains("'unsafe-inline'") && !policy.contains("'unsafe-eval'"), "{policy}");
     let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
     let html = page.text();
@@ -132,6 +136,17 @@ async fn the_loader_may_be_used_by_every_page_and_is_asked_for_again() {
     let policy = &page.headers["content-security-policy"];
     assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval';"), "{policy}");
     assert!(!policy.contains("unsafe-inline") && !policy.contains("style-src"), "{policy}");
+    // What a browser has kept of it goes on under the same policy, and not under that of an answer without content.
+    let known =
+        format!("GET /plain.html HTTP/1.1{BROWSER}\r\nIf-Modified-Since: {}", page.headers["last-modified"]);
+    let kept = server.send(&known, b"").await;
+    assert_eq!((kept.status, &kept.headers["content-security-policy"]), (304, policy));
+    let worker = server.get("/checksum.js").await;
+    assert_eq!(
+        worker.headers["content-security-policy"],
+        "default-src 'none'; script-src 'wasm-unsafe-eval'"
+    );
+    assert_eq!(worker.headers["access-control-allow-origin"], "*");
     let html = page.text();
     assert!(!html.contains("<script>") && !html.contains(" style="), "nothing inline: {html}");
 }

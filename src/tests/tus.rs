@@ -670,22 +670,30 @@ async fn too_many_unfinished_uploads_are_refused_until_one_has_ended() {
     let server = TestServer::with(|config| config.max_unfinished = Some(2)).await;
     let first = tus(&server, "POST /files", "Upload-Length: 5\r\n", b"").await;
     let (own, one) = (format!("Cookie: {}\r\n", first.cookie()), first.headers["location"].clone());
-    let another = create(&server, "Upload-Length: 5\r\n").await;
-    let refused = tus(&server, "POST /files", "Upload-Length: 5\r\n", b"").await;
+    // Whoever has a cookie has a share of one's own; the first is in it, since its answer gave the cookie.
+    let another = create(&server, &format!("Upload-Length: 5\r\n{own}")).await;
+    let refused = tus(&server, "POST /files", &format!("Upload-Length: 5\r\n{own}"), b"").await;
     assert_eq!((refused.status, refused.error().code), (429, ErrorCode::TooManyUploads));
     assert_eq!(refused.error().detail.as_deref(), Some("2"));
     assert!(refused.headers.contains_key("retry-after"));
-    // Whoever has a cookie has a share of one's own; the first is in it, since its answer gave the cookie.
-    create(&server, &format!("Upload-Length: 5\r\n{own}")).await;
-    assert_eq!(tus(&server, "POST /files", &format!("Upload-Length: 5\r\n{own}"), b"").await.status, 429);
     // The other protocol shares it.
     let head = format!("POST /files HTTP/1.1\r\nUpload-Complete: ?0\r\n{own}");
     assert_eq!(server.send(head.trim_end(), b"").await.status, 429);
     // One that is whole makes room, and so does one that is given up.
     assert_eq!(patch(&server, &one, 0, b"hello").await.status, 204);
-    create(&server, "Upload-Length: 5\r\n").await;
-    assert_eq!(tus(&server, "POST /files", "Upload-Length: 5\r\n", b"").await.status, 429);
-    assert_eq!(tus(&server, &format!("DELETE {another}"), "", b"").await.status, 204);
+    let third = create(&server, &format!("Upload-Length: 5\r\n{own}")).await;
+    assert_eq!(tus(&server, &format!("DELETE {another}"), &own, b"").await.status, 204);
+    assert_eq!(tus(&server, &format!("DELETE {third}"), &own, b"").await.status, 204);
+    // Whoever has none shares with all of the same address.
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        all.push(create(&server, "Upload-Length: 5\r\n").await);
+    }
+    for cookie in ["", &own] {
+        let refused = tus(&server, "POST /files", &format!("Upload-Length: 5\r\n{cookie}"), b"").await;
+        assert_eq!((refused.status, refused.error().detail.as_deref()), (429, Some("20")), "{cookie:?}");
+    }
+    assert_eq!(tus(&server, &format!("DELETE {}", all[7]), "", b"").await.status, 204);
     create(&server, "Upload-Length: 5\r\n").await;
 }
 
@@ -760,6 +768,35 @@ async fn the_same_parts_asked_for_again_are_one_file() {
     let url = create(&server, &fields).await;
     assert_eq!(tus(&server, &format!("DELETE {url}"), &cookie, b"").await.status, 204);
     assert_ne!(create(&server, &fields).await, url);
+}
+
+/// The same parts by other names of the same addresses used to be another file.
+#[tokio::test]
+async fn the_same_parts_by_whole_addresses_are_the_same_file() {
+    let server = TestServer::start().await;
+    let one = stored(&server, "Upload-Concat: partial", b"one").await;
+    let two = stored(&server, "Upload-Concat: partial", b"two").await;
+    let first = format!("final;{one} {two}");
+    let url = create(&server, &format!("Upload-Concat: {first}")).await;
+    for again in [
+        format!("final;http://{0}{one} http://{0}{two}", server.addr),
+        format!("final;https://files.example{one} {two}"),
+        format!("final;{one}  {two} "),
+    ] {
+        assert_eq!(create(&server, &format!("Upload-Concat: {again}")).await, url, "{again}");
+    }
+    assert_ne!(create(&server, &format!("Upload-Concat: final;{two} {one}")).await, url);
+    let head = tus(&server, &format!("HEAD {url}"), "", b"").await;
+    assert_eq!(head.headers["upload-concat"], first, "as it came first");
+}
+
+/// What parts are together used to be held against the bound of one request.
+#[tokio::test]
+async fn parts_may_be_more_together_than_one_request_may_bring() {
+    let server = TestServer::with(|config| config.limits.max_request_size = Some(1000)).await;
+    let one = stored(&server, "Upload-Concat: partial", &pattern(900)).await;
+    let url = create(&server, &format!("Upload-Concat: final;{one} {one}")).await;
+    assert_eq!(server.get(&url).await.body, [pattern(900), pattern(900)].concat());
 }
 
 /// Parts may come again and again: what they are together is bounded before a byte of it is written.

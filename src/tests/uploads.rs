@@ -93,7 +93,7 @@ async fn a_cut_body_is_never_a_file_and_leaves_nothing_behind() {
         assert_eq!(frame.error.unwrap().code, ErrorCode::Interrupted);
         server.settled().await;
         assert_eq!(server.stored_files(), [] as [std::path::PathBuf; 0]);
-        assert!(server.server.catalog().unfinished(100).await.unwrap().is_empty());
+        assert!(server.server.catalog().unfinished(0, 100).await.unwrap().is_empty());
     }
 }
 
@@ -273,6 +273,50 @@ async fn too_many_open_uploads_of_one_owner_are_refused_and_may_be_tried_again()
     drop(raw);
     server.settled().await;
     assert_eq!(server.send(&form_head("YY", &format!("\r\nCookie: {cookie}")), &body).await.status, 200);
+}
+
+/// Without a cookie everybody used to be an owner of their own, without end.
+#[tokio::test]
+async fn too_many_open_uploads_from_one_address_are_refused_with_a_cookie_and_without() {
+    let server = TestServer::with(|config| config.max_open_uploads = Some(1)).await;
+    let tus = "POST /files HTTP/1.1\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 9000";
+    let mut under_way = Vec::new();
+    for number in 0..10 {
+        let head = match number % 3 {
+            0 => form_head("XX", ""),
+            1 => "PUT /files/a HTTP/1.1".to_owned(),
+            _ => {
+                let url = server.send(tus, b"").await.headers["location"].clone();
+                let kind = "Content-Type: application/offset+octet-stream";
+                format!("PATCH {url} HTTP/1.1\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n{kind}")
+            }
+        };
+        let mut raw = server.connect().await;
+        raw.send(format!("{head}\r\nHost: x\r\nContent-Length: 9000\r\n\r\n--")).await;
+        under_way.push(raw);
+        wait_for(|| (server.server.progress().live() == under_way.len()).then_some(())).await;
+    }
+    let owner = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
+    for cookie in [String::new(), format!("\r\nCookie: plimsoll_owner={owner}")] {
+        let refused = server.send(&format!("PUT /files/a HTTP/1.1{cookie}"), b"hello").await;
+        assert_eq!((refused.status, refused.error().code), (429, ErrorCode::TooManyUploads), "{cookie}");
+        assert_eq!(refused.error().detail.as_deref(), Some("10"));
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    // Begun it may be, and gone on with when there is room.
+    let url = server.send(tus, b"").await.headers["location"].clone();
+    let head = format!(
+        "PATCH {url} HTTP/1.1\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n\
+         Content-Type: application/offset+octet-stream"
+    );
+    assert_eq!(server.send(&head, b"hello").await.status, 429);
+    drop(under_way.pop());
+    wait_for(|| (server.server.progress().live() == under_way.len()).then_some(())).await;
+    // The count is given back a moment after the progress is.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while server.send("PUT /files/a HTTP/1.1", b"hello").await.status == 429 {
+        assert!(tokio::time::Instant::now() < deadline);
+    }
 }
 
 /// An owner with as many uploads under way as may be, whose browser sends one of them again by itself, used to be

@@ -95,7 +95,8 @@ codes! {
     LengthMismatch = "length-mismatch", false;
     /// The content of one request differs from the checksum sent with it; nothing of it was kept.
     ChecksumMismatch = "checksum-mismatch", true;
-    /// The file's digest differs from what was announced.
+    /// The file's digest differs from what was announced; made by clients also when what the server says it stored
+    /// differs from the file.
     DigestMismatch = "digest-mismatch", false;
     /// The request came from another site, without leave.
     ForbiddenOrigin = "forbidden-origin", false;

@@ -39,9 +39,15 @@ pub(super) async fn run(open: impl AsyncFn() -> Catalog) {
     closed_it_answers_so(open().await).await;
 }
 
+/// What a crash would leave behind; every row of it can be read.
+pub(super) async fn unfinished(catalog: &Catalog) -> Vec<(UploadId, Unfinished)> {
+    let rows = catalog.unfinished(0, 100).await.unwrap();
+    rows.into_iter().map(|(_, row)| row.unwrap()).collect()
+}
+
 async fn complete_is_what_is_found_and_listed(catalog: &Catalog) {
     catalog.begin(new(1, 1)).await.unwrap();
-    assert_eq!(catalog.unfinished(100).await.unwrap(), [(id(1), Unfinished::Receiving)]);
+    assert_eq!(unfinished(catalog).await, [(id(1), Unfinished::Receiving)]);
     let sha256 = Some("ab".repeat(32));
     let fields = vec![("album".to_owned(), "<é>".to_owned()), ("album".to_owned(), String::new())];
     let completion = Completion { sha256: sha256.clone(), fields: Some(fields.clone()), ..done(1, 77) };
@@ -60,7 +66,7 @@ async fn complete_is_what_is_found_and_listed(catalog: &Catalog) {
     let stored = Stored { receipt: receipt.clone(), owner: owner(1) };
     assert_eq!(catalog.find(&id(1)).await.unwrap(), Some(stored));
     assert_eq!(catalog.list(&owner(1), 10).await.unwrap(), [receipt]);
-    assert!(catalog.unfinished(100).await.unwrap().is_empty());
+    assert!(catalog.unfinished(0, 100).await.unwrap().is_empty());
 }
 
 async fn what_is_not_complete_is_not_found(catalog: &Catalog) {
@@ -82,7 +88,7 @@ async fn complete_is_final(catalog: &Catalog) {
     catalog.finish_delete(&id(1)).await.unwrap();
     assert!(matches!(catalog.begin(new(1, 2)).await, Err(CatalogError::Exists(_))));
     assert_eq!(catalog.find(&id(1)).await.unwrap(), before);
-    assert!(catalog.unfinished(100).await.unwrap().is_empty());
+    assert!(catalog.unfinished(0, 100).await.unwrap().is_empty());
 }
 
 async fn a_form_is_completed_whole_or_not_at_all(catalog: &Catalog) {
@@ -94,7 +100,7 @@ async fn a_form_is_completed_whole_or_not_at_all(catalog: &Catalog) {
     assert!(matches!(result, Err(CatalogError::NotReceiving(which)) if which == id(3)));
     assert_eq!(catalog.find(&id(1)).await.unwrap(), None);
     assert_eq!(catalog.outcome(&outcome.frame.id, None).await.unwrap(), None);
-    assert_eq!(catalog.unfinished(100).await.unwrap().len(), 2);
+    assert_eq!(catalog.unfinished(0, 100).await.unwrap().len(), 2);
 
     catalog.complete(vec![done(1, 1), done(2, 2)], Some(outcome.clone()), Vec::new()).await.unwrap();
     assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), 3);
@@ -110,7 +116,7 @@ async fn discarding_forgets_what_is_received_and_nothing_else(catalog: &Catalog)
     let outcome = outcome(Scope::Anyone, 1, ProgressState::Failed);
     catalog.discard((1..=4).map(id).collect(), Some(outcome.clone())).await.unwrap();
     assert!(catalog.find(&id(1)).await.unwrap().is_some());
-    assert_eq!(catalog.unfinished(100).await.unwrap(), [(id(2), Unfinished::Deleting)]);
+    assert_eq!(unfinished(catalog).await, [(id(2), Unfinished::Deleting)]);
     assert_eq!(catalog.outcome(&outcome.frame.id, None).await.unwrap(), Some(outcome.frame));
     // Discarded is forgotten: it cannot be completed any more, and its id is free.
     assert!(matches!(
@@ -131,14 +137,14 @@ async fn deleting_has_two_steps(catalog: &Catalog) {
     assert_eq!(catalog.find(&id(1)).await.unwrap(), None);
     assert!(catalog.list(&owner(1), 10).await.unwrap().is_empty());
     assert_eq!(catalog.owned_bytes(&owner(1)).await.unwrap(), 0);
-    assert_eq!(catalog.unfinished(100).await.unwrap(), [(id(1), Unfinished::Deleting)]);
+    assert_eq!(unfinished(catalog).await, [(id(1), Unfinished::Deleting)]);
     assert!(matches!(
         catalog.complete(vec![done(1, 5)], None, Vec::new()).await,
         Err(CatalogError::NotReceiving(_))
     ));
     catalog.finish_delete(&id(1)).await.unwrap();
     catalog.finish_delete(&id(1)).await.unwrap();
-    assert!(catalog.unfinished(100).await.unwrap().is_empty());
+    assert!(catalog.unfinished(0, 100).await.unwrap().is_empty());
     assert!(!catalog.begin_delete(&id(1)).await.unwrap());
 }
 
@@ -237,14 +243,14 @@ async fn one_bad_operation_sinks_no_other(catalog: &Catalog) {
     let bad = began.iter().filter(|(n, ok)| n % 3 == 0 && *ok).count();
     assert_eq!(bad, 1, "one of those with the same id");
     assert!(began.iter().all(|(n, ok)| n % 3 == 0 || *ok), "{began:?}");
-    assert_eq!(catalog.unfinished(100).await.unwrap().len(), 41);
+    assert_eq!(catalog.unfinished(0, 100).await.unwrap().len(), 41);
 }
 
 async fn numbers_no_database_can_hold_are_refused(catalog: &Catalog) {
     catalog.begin(new(1, 1)).await.unwrap();
     let result = catalog.complete(vec![done(1, u64::MAX)], None, Vec::new()).await;
     assert!(matches!(result, Err(CatalogError::TooLarge(u64::MAX))));
-    assert_eq!(catalog.unfinished(100).await.unwrap(), [(id(1), Unfinished::Receiving)]);
+    assert_eq!(unfinished(catalog).await, [(id(1), Unfinished::Receiving)]);
 }
 
 async fn a_caller_that_goes_away_undoes_nothing(catalog: &Catalog) {
@@ -274,7 +280,16 @@ fn new_pieces(n: u8, length: Option<u64>) -> NewPieces {
     };
     let fields = vec![("album".to_owned(), "x".to_owned())];
     let words = Words { path: "a/b".to_owned(), fields, ..words(&format!("name {n}")) };
-    NewPieces { terms, words, length, expires_ms: 2_000, peer: None, max_unfinished: None }
+    NewPieces {
+        terms,
+        words,
+        length,
+        expires_ms: 2_000,
+        peer: None,
+        admitted: Admitted { max_length: Some(77), max_request: None },
+        joined_of: Vec::new(),
+        max_unfinished: None,
+    }
 }
 
 async fn under_way(catalog: &Catalog) -> Vec<Pieces> {
@@ -307,9 +322,10 @@ async fn pieces_are_what_they_were_begun_as(catalog: &Catalog) {
     assert_eq!(pieces.terms, new.terms);
     assert_eq!((pieces.state, pieces.length, pieces.durable), (PiecesState::Open, Some(10), 0));
     assert_eq!(pieces.expires_ms, 2_000);
+    assert_eq!(pieces.admitted, Admitted { max_length: Some(77), max_request: None });
     assert_eq!(catalog.words(&id(1)).await.unwrap(), Some(new.words));
     assert_eq!(under_way(catalog).await, [pieces]);
-    assert!(catalog.unfinished(100).await.unwrap().is_empty(), "a crash leaves it where it is");
+    assert!(catalog.unfinished(0, 100).await.unwrap().is_empty(), "a crash leaves it where it is");
     catalog.discard(vec![id(1)], None).await.unwrap();
     assert!(catalog.pieces(&id(1)).await.unwrap().is_some(), "only what came in one go is discarded");
     assert_eq!(catalog.find(&id(1)).await.unwrap(), None);
@@ -393,7 +409,7 @@ async fn an_end_in_pieces_is_an_end(catalog: &Catalog) {
     assert_eq!(catalog.take_up(&id(1)).await.unwrap(), None);
     assert!(catalog.complete(vec![done(1, 4)], None, Vec::new()).await.is_err());
     assert!(under_way(catalog).await.is_empty());
-    assert!(catalog.unfinished(100).await.unwrap().is_empty());
+    assert!(catalog.unfinished(0, 100).await.unwrap().is_empty());
 }
 
 async fn only_what_had_its_time_expires(catalog: &Catalog) {
@@ -405,7 +421,7 @@ async fn only_what_had_its_time_expires(catalog: &Catalog) {
     let epoch = catalog.take_up(&id(3)).await.unwrap().unwrap().epoch;
     assert!(catalog.checkpoint(all_came(3, epoch, 0..4)).await.unwrap());
     assert!(catalog.pieces_expired(1_999, None, 9).await.unwrap().is_empty());
-    assert_eq!(catalog.pieces_expired(2_000, None, 9).await.unwrap(), [(2_000, id(1))]);
+    assert_eq!(catalog.pieces_expired(2_000, None, 9).await.unwrap(), [(2_000, id(1).to_string())]);
     let expire =
         async |n, now_ms| catalog.end_pieces(&id(n), PiecesEnd::Expired { now_ms }, None).await.unwrap();
     assert!(!expire(1, 1_999).await && expire(1, 2_000).await);
@@ -462,7 +478,7 @@ async fn unfinished_pieces_are_listed_in_parts(catalog: &Catalog) {
         listed.extend(part.into_iter().map(|(_, pieces)| pieces.unwrap().terms.id));
     }
     assert_eq!(listed, [1, 2, 3, 5, 6, 7].map(id));
-    let mut expired: Vec<(u64, UploadId)> = Vec::new();
+    let mut expired: Vec<(u64, String)> = Vec::new();
     loop {
         let part = catalog.pieces_expired(9_000, expired.last(), 2).await.unwrap();
         if part.is_empty() {
@@ -474,7 +490,7 @@ async fn unfinished_pieces_are_listed_in_parts(catalog: &Catalog) {
     assert_eq!(times, [1_000, 1_000, 1_000, 1_000, 9_000, 9_000]);
     let mut ids: Vec<_> = expired.into_iter().map(|(_, id)| id).collect();
     ids.sort();
-    let mut all = listed;
+    let mut all: Vec<_> = listed.iter().map(UploadId::to_string).collect();
     all.sort();
     assert_eq!(ids, all, "each once");
     assert!(catalog.is_under_way(&id(1)).await.unwrap() && !catalog.is_under_way(&id(4)).await.unwrap());
@@ -485,37 +501,39 @@ async fn one_may_have_so_many_unfinished(catalog: &Catalog) {
         let new = new_pieces(n, None);
         let terms = Terms { owner: owner(of), open_to_all, ..new.terms };
         let peer = Some(peer.to_owned());
-        match catalog.begin_pieces(NewPieces { terms, peer, max_unfinished: max, ..new }).await {
-            Ok(()) => true,
-            Err(CatalogError::TooManyUnfinished(told)) if Some(told) == max => {
+        let max_unfinished = max.map(|max| MaxUnfinished { of_owner: max, of_peer: 10 * max });
+        match catalog.begin_pieces(NewPieces { terms, peer, max_unfinished, ..new }).await {
+            Ok(()) => None,
+            Err(CatalogError::TooManyUnfinished { max, .. }) => {
                 assert!(catalog.pieces(&id(n)).await.unwrap().is_none(), "nothing is left of it");
                 assert_eq!(catalog.words(&id(n)).await.unwrap(), None);
-                false
+                Some(max)
             }
             other => panic!("{other:?}"),
         }
     };
     // Of one owner, wherever that one is.
-    assert!(begin(1, 1, "a", false, Some(2)).await && begin(2, 1, "b", false, Some(2)).await);
-    assert!(!begin(3, 1, "c", false, Some(2)).await);
-    assert!(begin(3, 1, "c", false, None).await && begin(4, 2, "c", false, Some(2)).await);
-    // Of those that nobody owns by a cookie, from one place.
-    assert!(begin(5, 3, "d", true, Some(2)).await && begin(6, 4, "d", true, Some(2)).await);
-    assert!(!begin(7, 5, "d", true, Some(2)).await && begin(7, 5, "e", true, Some(2)).await);
-    // What has ended counts no more, in whatever way it ended.
-    assert!(catalog.end_pieces(&id(5), PiecesEnd::Cancelled, None).await.unwrap());
-    assert!(begin(8, 6, "d", true, Some(2)).await && !begin(9, 7, "d", true, Some(2)).await);
-    let epoch = catalog.take_up(&id(6)).await.unwrap().unwrap().epoch;
-    assert!(catalog.checkpoint(all_came(6, epoch, 0..4)).await.unwrap());
-    assert!(!begin(9, 7, "d", true, Some(2)).await, "it is to be completed still");
-    catalog.complete(vec![done(6, 4)], None, Vec::new()).await.unwrap();
-    assert!(begin(9, 7, "d", true, Some(2)).await);
-    // One who is somebody else each time.
+    assert_eq!(begin(1, 1, "a", false, Some(2)).await, None);
+    assert_eq!(begin(2, 1, "b", false, Some(2)).await, None);
+    assert_eq!(begin(3, 1, "c", false, Some(2)).await, Some(2));
+    assert_eq!(begin(3, 1, "c", false, None).await, None);
+    assert_eq!(begin(4, 2, "c", false, Some(2)).await, None);
+    // From one place, whoever is somebody else each time, by a cookie or without.
     for n in 0..20 {
-        assert!(begin(20 + n, 20 + n, "f", false, Some(2)).await);
+        assert_eq!(begin(20 + n, 20 + n, "d", n % 2 == 0, Some(2)).await, None);
     }
-    assert!(!begin(40, 40, "f", false, Some(2)).await && !begin(40, 40, "f", true, Some(2)).await);
-    assert!(begin(40, 40, "g", false, Some(2)).await);
+    assert_eq!(begin(40, 40, "d", false, Some(2)).await, Some(20));
+    assert_eq!(begin(40, 40, "d", true, Some(2)).await, Some(20));
+    assert_eq!(begin(40, 40, "e", true, Some(2)).await, None);
+    // What has ended counts no more, in whatever way it ended.
+    assert!(catalog.end_pieces(&id(20), PiecesEnd::Cancelled, None).await.unwrap());
+    assert_eq!(begin(41, 41, "d", true, Some(2)).await, None);
+    assert_eq!(begin(42, 42, "d", true, Some(2)).await, Some(20));
+    let epoch = catalog.take_up(&id(41)).await.unwrap().unwrap().epoch;
+    assert!(catalog.checkpoint(all_came(41, epoch, 0..4)).await.unwrap());
+    assert_eq!(begin(42, 42, "d", true, Some(2)).await, Some(20), "it is to be completed still");
+    catalog.complete(vec![done(41, 4)], None, Vec::new()).await.unwrap();
+    assert_eq!(begin(42, 42, "d", true, Some(2)).await, None);
 }
 
 async fn pieces_under_way_can_be_watched(catalog: &Catalog) {

@@ -147,9 +147,30 @@ pub struct NewPieces {
     pub expires_ms: u64,
     /// Where it comes from: an address, or the network of one. Kept as long as it is unfinished.
     pub peer: Option<String>,
-    /// Most unfinished uploads that its owner may have with this one; where it is open to all, that its peer may have
-    /// begun so. Ten times as many may come from one peer, whoever's they are: it costs nothing to be another owner.
-    pub max_unfinished: Option<u32>,
+    /// What it may bring.
+    pub admitted: Admitted,
+    /// The parts that it is to be made of, in their order; empty for one that will be sent.
+    pub joined_of: Vec<UploadId>,
+    /// Most unfinished uploads that there may be with this one.
+    pub max_unfinished: Option<MaxUnfinished>,
+}
+
+/// The most that an upload in pieces may bring, as was allowed when it began: so it stays, whatever is allowed later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admitted {
+    /// Bytes in all. `None`: as many as it likes.
+    pub max_length: Option<u64>,
+    /// Bytes in one request. `None`: as many as it likes.
+    pub max_request: Option<u64>,
+}
+
+/// Most unfinished uploads that one may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxUnfinished {
+    /// One owner, wherever they come from. What is open to all has none.
+    pub of_owner: u32,
+    /// One peer, whoever's they are: it costs nothing to be another owner.
+    pub of_peer: u32,
 }
 
 /// How an upload in pieces stands.
@@ -161,6 +182,8 @@ pub struct Pieces {
     pub state: PiecesState,
     /// Bytes in all, once known.
     pub length: Option<u64>,
+    /// What it may bring.
+    pub admitted: Admitted,
     /// Bytes on the medium (promise 2).
     pub durable: u64,
     /// The last bytes of those, and what they must look like.
@@ -284,6 +307,9 @@ pub enum Unfinished {
     Deleting,
 }
 
+/// A file that is not complete, or why its row cannot be read.
+pub type UnfinishedRow = Result<(UploadId, Unfinished)>;
+
 /// Why the catalog did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -294,8 +320,13 @@ pub enum CatalogError {
     #[error("there is no upload {0} that could be completed")]
     NotReceiving(UploadId),
     /// Its owner, or its peer, has as many unfinished uploads as one may have.
-    #[error("there are {0} unfinished uploads already")]
-    TooManyUnfinished(u32),
+    #[error("there are {max} unfinished uploads already")]
+    TooManyUnfinished {
+        /// As many as that.
+        max: u32,
+        /// It is the peer that has them.
+        of_peer: bool,
+    },
     /// A number that a database cannot hold.
     #[error("{0} is too large a number")]
     TooLarge(u64),
@@ -325,9 +356,11 @@ impl From<sqlx::Error> for CatalogError {
 impl From<CatalogError> for Refusal {
     fn from(error: CatalogError) -> Self {
         let (code, message) = match &error {
-            CatalogError::TooManyUnfinished(max) => {
+            CatalogError::TooManyUnfinished { max, of_peer } => {
+                let whose = if *of_peer { " from your network" } else { "" };
                 let message = format!(
-                    "{max} uploads are unfinished already. Go on with one or cancel it, or wait until some expire."
+                    "{max} uploads{whose} are unfinished already. Go on with one or cancel it, or wait until some \
+                     expire."
                 );
                 return Self::new(ErrorCode::TooManyUploads, message).with_detail(max).retry_after(60);
             }
@@ -426,13 +459,14 @@ impl Catalog {
     }
 
     /// Open uploads in pieces whose time was over at this moment, in milliseconds since 1970-01-01 UTC: at most `limit`
-    /// of them with the end of their time, in the order of that; beginning after this one.
+    /// of them with the end of their time, in the order of that; beginning after this one. Their ids as they stand in
+    /// the database: of one that makes no sense nothing but that can be said.
     pub async fn pieces_expired(
         &self,
         now_ms: u64,
-        after: Option<&(u64, UploadId)>,
+        after: Option<&(u64, String)>,
         limit: u32,
-    ) -> Result<Vec<(u64, UploadId)>> {
+    ) -> Result<Vec<(u64, String)>> {
         self.books.pieces_expired(now_ms, after, limit).await
     }
 
@@ -441,21 +475,26 @@ impl Catalog {
         self.books.standing(id, viewer).await
     }
 
+    /// The upload of which [`standing`](Self::standing) tells.
+    pub async fn named(&self, id: &ProgressId, viewer: Option<&OwnerId>) -> Result<Option<Pieces>> {
+        self.books.named(id, viewer).await
+    }
+
     /// The open upload in pieces that this owner has begun, for nobody else, under this progress id, if nothing of it
     /// has arrived yet.
     pub async fn begun_by(&self, id: &ProgressId, owner: &OwnerId) -> Result<Option<Pieces>> {
         self.books.begun_by(id, owner).await
     }
 
-    /// The upload that was made of these parts, as the client named them, with these words: of this owner; or, without
-    /// one, of those that are open to all. `None` when there is none that is complete or about to be.
+    /// The upload that was made of these parts in this order, with these words: of this owner; or, without one, of those
+    /// that are open to all. `None` when there is none that is complete or about to be.
     pub async fn joined(
         &self,
-        concat: &str,
+        parts: &[UploadId],
         metadata: Option<&str>,
         owner: Option<&OwnerId>,
     ) -> Result<Option<UploadId>> {
-        self.books.joined(concat, metadata, owner).await
+        self.books.joined(parts, metadata, owner).await
     }
 
     /// Has an open upload in pieces, of which nothing has come, watched by another id than its own. `false`: it is not
@@ -527,10 +566,11 @@ impl Catalog {
         self.books.finish_delete(id.clone()).await
     }
 
-    /// Files that are not complete and do not come in pieces, at most `limit`, oldest first: after a start, what a crash
-    /// left behind.
-    pub async fn unfinished(&self, limit: u32) -> Result<Vec<(UploadId, Unfinished)>> {
-        self.books.unfinished(limit).await
+    /// Files that are not complete and do not come in pieces, at most `limit`, oldest first, each with its number;
+    /// beginning after this number: after a start, what a crash left behind. One whose row cannot be read is told as
+    /// that.
+    pub async fn unfinished(&self, after: u64, limit: u32) -> Result<Vec<(u64, UnfinishedRow)>> {
+        self.books.unfinished(after, limit).await
     }
 
     /// Forgets how uploads ended that ended before this time, in milliseconds since 1970-01-01 UTC, and that there

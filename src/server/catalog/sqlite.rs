@@ -22,8 +22,8 @@ use tokio::{
 };
 
 use super::{
-    CatalogError, Completion, FinishEvent, NewPieces, NewUpload, Outcome, Pieces, PiecesEnd, PiecesState,
-    Progressed, Result, Stored, Terms, Undelivered, Unfinished, Words,
+    Admitted, CatalogError, Completion, FinishEvent, MaxUnfinished, NewPieces, NewUpload, Outcome, Pieces,
+    PiecesEnd, PiecesState, Progressed, Result, Stored, Terms, Undelivered, Unfinished, UnfinishedRow, Words,
 };
 use crate::{
     server::{
@@ -40,6 +40,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "pieces", include_str!("migrations/0002_pieces.sql")),
     (3, "words", include_str!("migrations/0003_words.sql")),
     (4, "peers", include_str!("migrations/0004_peers.sql")),
+    (5, "admitted", include_str!("migrations/0005_admitted.sql")),
 ];
 
 /// Most operations in one commit: enough to share one flush of the disk among many, few enough that none waits long.
@@ -49,9 +50,6 @@ const BATCH: usize = 128;
 const QUEUE: usize = 1024;
 
 const READERS: u32 = 4;
-
-/// Unfinished uploads that may come from one peer, for each that one owner may have.
-const OWNERS_OF_A_PEER: u32 = 10;
 
 /// How long to wait for another process that looks into the file, such as a backup.
 const BUSY: Duration = Duration::from_secs(10);
@@ -109,11 +107,7 @@ impl Sqlite {
     }
 
     pub(super) async fn begin_pieces(&self, new: NewPieces) -> Result<()> {
-        let max = new.max_unfinished.unwrap_or(u32::MAX);
-        match self.ask(Operation::BeginPieces { new: Box::new(new) }).await? {
-            0 => Err(CatalogError::TooManyUnfinished(max)),
-            _ => Ok(()),
-        }
+        self.ask(Operation::BeginPieces { new: Box::new(new) }).await.map(drop)
     }
 
     pub(super) async fn take_up(&self, id: &UploadId) -> Result<Option<Pieces>> {
@@ -181,9 +175,9 @@ impl Sqlite {
     pub(super) async fn pieces_expired(
         &self,
         now_ms: u64,
-        after: Option<&(u64, UploadId)>,
+        after: Option<&(u64, String)>,
         limit: u32,
-    ) -> Result<Vec<(u64, UploadId)>> {
+    ) -> Result<Vec<(u64, String)>> {
         let (after_ms, after_id) = after.map_or((0, ""), |(ms, id)| (*ms, id.as_str()));
         let rows = sqlx::query(
             "SELECT id, expires_ms FROM resumables
@@ -196,7 +190,7 @@ impl Sqlite {
         .bind(i64::from(limit))
         .fetch_all(&self.reads)
         .await?;
-        rows.iter().map(|row| Ok((unsigned(row, "expires_ms")?, upload_id(row)?))).collect()
+        rows.iter().map(|row| Ok((unsigned(row, "expires_ms")?, row.try_get("id")?))).collect()
     }
 
     pub(super) async fn standing(
@@ -204,16 +198,7 @@ impl Sqlite {
         id: &ProgressId,
         viewer: Option<&OwnerId>,
     ) -> Result<Option<ProgressFrame>> {
-        let row = sqlx::query(
-            "SELECT state, length, durable, touched_ms FROM resumables
-             WHERE progress_id = $1 AND state IN ('open', 'sealed') AND (open_to_all = 1 OR owner = $2)
-             ORDER BY open_to_all LIMIT 1",
-        )
-        .bind(id.as_str())
-        .bind(viewer.map_or(ANYONE, OwnerId::as_str))
-        .fetch_optional(&self.reads)
-        .await?;
-        let Some(row) = row else {
+        let Some(row) = self.row_named(id, viewer).await? else {
             return Ok(None);
         };
         let sealed = matches!(row.try_get("state")?, "sealed");
@@ -231,6 +216,21 @@ impl Sqlite {
         }))
     }
 
+    pub(super) async fn named(&self, id: &ProgressId, viewer: Option<&OwnerId>) -> Result<Option<Pieces>> {
+        self.row_named(id, viewer).await?.as_ref().map(pieces).transpose()
+    }
+
+    /// One's own comes before what anyone may see.
+    async fn row_named(&self, id: &ProgressId, viewer: Option<&OwnerId>) -> Result<Option<SqliteRow>> {
+        let row = sqlx::query(
+            "SELECT * FROM resumables
+             WHERE progress_id = $1 AND state IN ('open', 'sealed') AND (open_to_all = 1 OR owner = $2)
+             ORDER BY open_to_all LIMIT 1",
+        );
+        let row = row.bind(id.as_str()).bind(viewer.map_or(ANYONE, OwnerId::as_str));
+        Ok(row.fetch_optional(&self.reads).await?)
+    }
+
     pub(super) async fn begun_by(&self, id: &ProgressId, owner: &OwnerId) -> Result<Option<Pieces>> {
         let row = sqlx::query(
             "SELECT * FROM resumables
@@ -246,16 +246,16 @@ impl Sqlite {
 
     pub(super) async fn joined(
         &self,
-        concat: &str,
+        parts: &[UploadId],
         metadata: Option<&str>,
         owner: Option<&OwnerId>,
     ) -> Result<Option<UploadId>> {
         let row = sqlx::query(
             "SELECT id FROM resumables
-             WHERE concat = $1 AND is_part = 0 AND metadata IS $2 AND state IN ('sealed', 'complete')
+             WHERE joined_of = $1 AND metadata IS $2 AND state IN ('sealed', 'complete')
                 AND (owner = $3 AND open_to_all = 0 OR $3 = '' AND open_to_all = 1) LIMIT 1",
         )
-        .bind(concat)
+        .bind(in_order(parts))
         .bind(metadata)
         .bind(owner.map_or(ANYONE, OwnerId::as_str))
         .fetch_optional(&self.reads)
@@ -365,7 +365,15 @@ impl Sqlite {
         .bind(i64::from(limit))
         .fetch_all(&self.reads)
         .await?;
-        rows.iter().map(receipt).collect()
+        // One that makes no sense hides none of the others.
+        let receipts = rows.iter().map(receipt).filter(|receipt| match receipt {
+            Err(CatalogError::Unreadable(what)) => {
+                tracing::warn!(what, "an upload is left out of its owner's list: its row cannot be read");
+                false
+            }
+            _ => true,
+        });
+        receipts.collect()
     }
 
     pub(super) async fn owned_bytes(&self, owner: &OwnerId) -> Result<u64> {
@@ -381,24 +389,26 @@ impl Sqlite {
         unsigned(&row, "bytes")
     }
 
-    pub(super) async fn unfinished(&self, limit: u32) -> Result<Vec<(UploadId, Unfinished)>> {
+    pub(super) async fn unfinished(&self, after: u64, limit: u32) -> Result<Vec<(u64, UnfinishedRow)>> {
         let rows = sqlx::query(
-            "SELECT id, state FROM uploads WHERE state <> 'complete' AND (state = 'deleting'
+            "SELECT number, id, state FROM uploads
+             WHERE number > $1 AND state <> 'complete' AND (state = 'deleting'
                 OR NOT EXISTS (SELECT 1 FROM resumables WHERE resumables.id = uploads.id))
-             ORDER BY number LIMIT $1",
+             ORDER BY number LIMIT $2",
         )
+        .bind(signed(after)?)
         .bind(i64::from(limit))
         .fetch_all(&self.reads)
         .await?;
-        let unfinished = rows.iter().map(|row| {
-            let state = match row.try_get("state")? {
+        let unfinished = |row| {
+            let state = match SqliteRow::try_get(row, "state")? {
                 "receiving" => Unfinished::Receiving,
                 "deleting" => Unfinished::Deleting,
                 other => return Err(unreadable(format!("state {other:?}"))),
             };
             Ok((upload_id(row)?, state))
-        });
-        unfinished.collect()
+        };
+        rows.iter().map(|row| Ok((unsigned(row, "number")?, unfinished(row)))).collect()
     }
 
     pub(super) async fn close(&self) {
@@ -478,7 +488,7 @@ async fn write(pool: SqlitePool, mut asked: mpsc::Receiver<Asked>) {
     while asked.recv_many(&mut batch, BATCH).await > 0 {
         batch.iter().for_each(|asked| asked.operation.step().before());
         let results = match commit(&pool, &batch).await {
-            Ok(rows) => rows.into_iter().map(Ok).collect(),
+            Ok(done) => done.into_iter().map(Done::answer).collect(),
             // One that cannot be carried out must not sink the others.
             Err(Failure::Operation(_)) if batch.len() > 1 => each_alone(&pool, &batch).await,
             Err(Failure::Operation(error)) => vec![Err(error)],
@@ -497,7 +507,7 @@ async fn each_alone(pool: &SqlitePool, batch: &[Asked]) -> Vec<Result<u64>> {
     let mut results = Vec::with_capacity(batch.len());
     for asked in batch {
         results.push(match commit(pool, std::slice::from_ref(asked)).await {
-            Ok(rows) => Ok(rows.iter().sum()),
+            Ok(done) => done.into_iter().map(Done::answer).sum(),
             Err(Failure::Operation(error)) => Err(error),
             Err(Failure::Commit(error)) => Err(error.into()),
         });
@@ -512,8 +522,25 @@ enum Failure {
     Commit(Arc<sqlx::Error>),
 }
 
-/// All of these in one transaction, or none. Rows changed by each.
-async fn commit(pool: &SqlitePool, batch: &[Asked]) -> std::result::Result<Vec<u64>, Failure> {
+/// What an operation has come to. That it was refused by a bound is no failure: the others of its commit stand.
+enum Done {
+    /// So many rows were changed.
+    Changed(u64),
+    /// Nothing was: see [`CatalogError::TooManyUnfinished`].
+    Refused { max: u32, of_peer: bool },
+}
+
+impl Done {
+    fn answer(self) -> Result<u64> {
+        match self {
+            Self::Changed(rows) => Ok(rows),
+            Self::Refused { max, of_peer } => Err(CatalogError::TooManyUnfinished { max, of_peer }),
+        }
+    }
+}
+
+/// All of these in one transaction, or none. What has come of each.
+async fn commit(pool: &SqlitePool, batch: &[Asked]) -> std::result::Result<Vec<Done>, Failure> {
     let mut books = pool.acquire().await.map_err(|error| Failure::Commit(Arc::new(error)))?;
     let committed = transact(&mut books, batch).await;
     if committed.is_err() {
@@ -526,21 +553,21 @@ async fn commit(pool: &SqlitePool, batch: &[Asked]) -> std::result::Result<Vec<u
     committed
 }
 
-async fn transact(books: &mut SqliteConnection, batch: &[Asked]) -> std::result::Result<Vec<u64>, Failure> {
+async fn transact(books: &mut SqliteConnection, batch: &[Asked]) -> std::result::Result<Vec<Done>, Failure> {
     let failed = |error| Failure::Commit(Arc::new(error));
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *books).await.map_err(failed)?;
-    let mut rows = Vec::with_capacity(batch.len());
+    let mut all = Vec::with_capacity(batch.len());
     for Asked { operation, .. } in batch {
-        rows.push(carry_out(books, operation).await.map_err(Failure::Operation)?);
+        all.push(carry_out(books, operation).await.map_err(Failure::Operation)?);
     }
     sqlx::query("COMMIT").execute(books).await.map_err(failed)?;
-    Ok(rows)
+    Ok(all)
 }
 
-async fn carry_out(books: &mut SqliteConnection, operation: &Operation) -> Result<u64> {
-    match operation {
+async fn carry_out(books: &mut SqliteConnection, operation: &Operation) -> Result<Done> {
+    let rows = match operation {
+        Operation::BeginPieces { new } => return begin_pieces(books, new).await,
         Operation::Begin { new } => begin(books, new).await,
-        Operation::BeginPieces { new } => begin_pieces(books, new).await,
         Operation::TakeUp { id } => {
             let statement =
                 sqlx::query("UPDATE resumables SET epoch = epoch + 1 WHERE id = $1 AND state = 'open'");
@@ -622,7 +649,8 @@ async fn carry_out(books: &mut SqliteConnection, operation: &Operation) -> Resul
             let statement = sqlx::query("DELETE FROM outcomes WHERE ended_ms < $1");
             Ok(pieces + statement.bind(signed(*before_ms)?).execute(books).await?.rows_affected())
         }
-    }
+    };
+    rows.map(Done::Changed)
 }
 
 async fn begin(books: &mut SqliteConnection, new: &NewUpload) -> Result<u64> {
@@ -643,12 +671,12 @@ async fn begin(books: &mut SqliteConnection, new: &NewUpload) -> Result<u64> {
     inserted(statement.execute(books).await, &new.id)
 }
 
-async fn begin_pieces(books: &mut SqliteConnection, new: &NewPieces) -> Result<u64> {
-    let NewPieces { terms, words, length, expires_ms, peer, max_unfinished } = new;
+async fn begin_pieces(books: &mut SqliteConnection, new: &NewPieces) -> Result<Done> {
+    let NewPieces { terms, words, length, expires_ms, peer, admitted, joined_of, max_unfinished } = new;
     if let Some(max) = max_unfinished
-        && has_too_many(books, terms, peer.as_deref(), *max).await?
+        && let Some((max, of_peer)) = passed(books, terms, peer.as_deref(), *max).await?
     {
-        return Ok(0);
+        return Ok(Done::Refused { max, of_peer });
     }
     let upload = NewUpload {
         id: terms.id.clone(),
@@ -660,8 +688,8 @@ async fn begin_pieces(books: &mut SqliteConnection, new: &NewPieces) -> Result<u
     let statement = sqlx::query(
         "INSERT INTO resumables (id, owner, open_to_all, state, protocol, metadata, concat, is_part, progress_id,
              want_sha256, expected_sha256, length, durable, checked_from, crc32c, appended_from, epoch, touched_ms,
-             expires_ms, peer)
-         VALUES ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, 0, 0, $12, $13, $14)",
+             expires_ms, peer, max_length, max_request, joined_of)
+         VALUES ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0, 0, 0, $12, $13, $14, $15, $16, $17)",
     );
     let statement = statement
         .bind(terms.id.as_str())
@@ -677,43 +705,41 @@ async fn begin_pieces(books: &mut SqliteConnection, new: &NewPieces) -> Result<u
         .bind(length.map(signed).transpose()?)
         .bind(signed(now_ms())?)
         .bind(signed(*expires_ms)?)
-        .bind(peer);
-    inserted(statement.execute(books).await, &terms.id)
+        .bind(peer)
+        .bind(bound(admitted.max_length))
+        .bind(bound(admitted.max_request))
+        .bind(Some(in_order(joined_of)).filter(|parts| !parts.is_empty()));
+    inserted(statement.execute(books).await, &terms.id).map(Done::Changed)
 }
 
-/// Whether there is no room for one more: see [`NewPieces::max_unfinished`].
-async fn has_too_many(
+/// The bound, with whether it is that of a peer, that one more upload would pass.
+async fn passed(
     books: &mut SqliteConnection,
     terms: &Terms,
     peer: Option<&str>,
-    max: u32,
-) -> Result<bool> {
+    max: MaxUnfinished,
+) -> Result<Option<(u32, bool)>> {
     // Counted up to the bound only, along an index.
-    let of_one = if terms.open_to_all {
-        let count = sqlx::query(
-            "SELECT COUNT(*) AS many FROM (SELECT 1 FROM resumables
-              WHERE state IN ('open', 'sealed') AND peer IS $1 AND open_to_all = 1 LIMIT $2)",
-        );
-        count.bind(peer)
-    } else {
-        let count = sqlx::query(
+    if !terms.open_to_all {
+        let of_owner = sqlx::query(
             "SELECT COUNT(*) AS many FROM (SELECT 1 FROM resumables
               WHERE state IN ('open', 'sealed') AND owner = $1 LIMIT $2)",
         );
-        count.bind(Some(terms.owner.as_str()))
-    };
-    let of_one = of_one.bind(i64::from(max)).fetch_one(&mut *books).await?;
-    if unsigned(&of_one, "many")? >= u64::from(max) {
-        return Ok(true);
+        let of_owner = of_owner.bind(terms.owner.as_str()).bind(i64::from(max.of_owner));
+        if unsigned(&of_owner.fetch_one(&mut *books).await?, "many")? >= u64::from(max.of_owner) {
+            return Ok(Some((max.of_owner, false)));
+        }
     }
-    let Some(peer) = peer else { return Ok(false) };
-    let max = i64::from(max) * i64::from(OWNERS_OF_A_PEER);
+    // Where it is not told where requests come from, only those that nobody owns are one peer's.
+    if peer.is_none() && !terms.open_to_all {
+        return Ok(None);
+    }
     let of_peer = sqlx::query(
         "SELECT COUNT(*) AS many FROM (SELECT 1 FROM resumables
-          WHERE state IN ('open', 'sealed') AND peer = $1 LIMIT $2)",
+          WHERE state IN ('open', 'sealed') AND peer IS $1 LIMIT $2)",
     );
-    let of_peer = of_peer.bind(peer).bind(max).fetch_one(books).await?;
-    Ok(of_peer.try_get::<i64, _>("many")? >= max)
+    let of_peer = of_peer.bind(peer).bind(i64::from(max.of_peer)).fetch_one(books).await?;
+    Ok((unsigned(&of_peer, "many")? >= u64::from(max.of_peer)).then_some((max.of_peer, true)))
 }
 
 fn inserted(done: sqlx::Result<SqliteQueryResult>, id: &UploadId) -> Result<u64> {
@@ -911,6 +937,10 @@ fn pieces(row: &SqliteRow) -> Result<Pieces> {
         terms,
         state: known.ok_or_else(|| unreadable(format!("state {state:?}")))?,
         length: unsigned_or_none(row, "length")?,
+        admitted: Admitted {
+            max_length: bound_of(row, "max_length")?,
+            max_request: bound_of(row, "max_request")?,
+        },
         durable,
         checked: Checkpoint {
             range: unsigned(row, "checked_from")?..durable,
@@ -922,6 +952,22 @@ fn pieces(row: &SqliteRow) -> Result<Pieces> {
         expires_ms: unsigned(row, "expires_ms")?,
         error: error.map(|json| serde_json::from_str::<ErrorBody>(&json)).transpose().map_err(unreadable)?,
     })
+}
+
+/// As the catalog writes what has no bound.
+const BOUNDLESS: i64 = i64::MAX;
+
+fn bound(bytes: Option<u64>) -> i64 {
+    bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(BOUNDLESS)
+}
+
+fn bound_of(row: &SqliteRow, column: &str) -> Result<Option<u64>> {
+    unsigned(row, column).map(|bytes| Some(bytes).filter(|&bytes| bytes != BOUNDLESS.unsigned_abs()))
+}
+
+/// How the catalog writes of what an upload is made.
+fn in_order(parts: &[UploadId]) -> String {
+    parts.iter().map(UploadId::as_str).collect::<Vec<_>>().join(" ")
 }
 
 fn upload_id(row: &SqliteRow) -> Result<UploadId> {
@@ -995,7 +1041,7 @@ mod tests {
         let catalog = Catalog::open(&path).await.unwrap();
         assert_eq!(catalog.find(&id(1)).await.unwrap(), before);
         let left = [(id(2), Unfinished::Deleting), (id(3), Unfinished::Receiving)];
-        assert_eq!(catalog.unfinished(100).await.unwrap(), left);
+        assert_eq!(conformance::unfinished(&catalog).await, left);
         assert_eq!(
             catalog.outcome(&ended.frame.id, Some(&owner(1))).await.unwrap(),
             Some(ended.frame.clone())
@@ -1058,7 +1104,7 @@ mod tests {
             assert!(error.to_string().contains("a complete upload cannot"), "{statement}: {error}");
         }
         assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.size, 5);
-        assert_eq!(catalog.unfinished(100).await.unwrap(), [(id(2), Unfinished::Deleting)]);
+        assert_eq!(conformance::unfinished(&catalog).await, [(id(2), Unfinished::Deleting)]);
     }
 
     /// Promises 2 and 11, for statements that nobody has written yet.
@@ -1082,6 +1128,8 @@ mod tests {
             length,
             expires_ms: 0,
             peer: None,
+            admitted: Admitted::default(),
+            joined_of: Vec::new(),
             max_unfinished: None,
         };
         for n in 1..=3 {
@@ -1132,10 +1180,29 @@ mod tests {
         let insert =
             sqlx::query(statement).bind(id(1).as_str().to_owned()).bind(owner(1).as_str().to_owned());
         insert.execute(&old).await.unwrap();
+        // And one of the fourth, with what was made of parts.
+        migrator_to(4).run(&old).await.unwrap();
+        for (n, urls) in [(2, "/files/a /files/b"), (3, "http://x/files/a /files/c")] {
+            let statement = sqlx::query(
+                "INSERT INTO resumables (id, owner, open_to_all, state, protocol, concat, is_part, progress_id,
+                     want_sha256, length, durable, checked_from, crc32c, appended_from, epoch, touched_ms, expires_ms)
+                 VALUES ($1, $2, 1, 'complete', 'tus', 'final;' || $3, 0, $1, 0, 3, 3, 0, 0, 0, 1, 1, 1)",
+            );
+            let statement = statement.bind(id(n).to_string()).bind(owner(1).to_string()).bind(urls);
+            statement.execute(&old).await.unwrap();
+        }
         old.close().await;
         let catalog = Catalog::open(&path).await.unwrap();
         assert_eq!(catalog.find(&id(1)).await.unwrap().unwrap().receipt.name, "old");
         assert!(catalog.pieces_under_way(0, 1).await.unwrap().is_empty());
+        let nothing = Admitted { max_length: Some(0), max_request: Some(0) };
+        assert_eq!(catalog.pieces(&id(2)).await.unwrap().unwrap().admitted, nothing);
+        let joined_of = async |n: u8| {
+            let row = sqlx::query("SELECT joined_of FROM resumables WHERE id = $1").bind(id(n).to_string());
+            row.fetch_one(&catalog.books.reads).await.unwrap().get::<Option<String>, _>(0)
+        };
+        assert_eq!(joined_of(2).await.as_deref(), Some("a b"));
+        assert_eq!(joined_of(3).await, None);
         catalog.close().await;
     }
 

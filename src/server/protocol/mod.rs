@@ -108,7 +108,10 @@ mod tests {
     use axum::response::Response;
 
     use super::*;
-    use crate::{server::resumable::Protocol, wire::Receipt};
+    use crate::{
+        server::{catalog::Admitted, resumable::Protocol},
+        wire::Receipt,
+    };
 
     /// An upload of five bytes of which none has come; it is given up on 2023-11-14 at 22:13:20 GMT.
     pub(super) fn unfinished() -> Upload {
@@ -121,6 +124,7 @@ mod tests {
             metadata: None,
             concat: None,
             expires_ms: Some(1_700_000_000_000),
+            admitted: Admitted { max_length: Some(5), max_request: Some(5) },
         }
     }
 

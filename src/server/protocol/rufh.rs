@@ -217,10 +217,11 @@ pub fn limit(limits: &Limits, max_age: Option<u64>) -> String {
     members.join(", ")
 }
 
-/// The limits of one upload: the length that it was admitted with is within them, whatever is admitted now.
+/// The limits of one upload: what it was admitted with is within them, whatever is admitted now.
 fn limit_of(upload: &Upload, limits: &Limits, now_ms: u64) -> String {
+    let limits = limits.since(&upload.admitted);
     let max_file_size = limits.max_file_size.map(|max| max.max(upload.length.unwrap_or(0)));
-    limit(&Limits { max_file_size, ..limits.clone() }, seconds_left(upload, now_ms))
+    limit(&Limits { max_file_size, ..limits }, seconds_left(upload, now_ms))
 }
 
 fn tell(answer: &mut HeaderMap, upload: &Upload, limits: &Limits, now_ms: u64) {

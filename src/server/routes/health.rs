@@ -20,7 +20,7 @@ pub(super) async fn readyz(State(server): State<Arc<Server>>) -> (StatusCode, &'
     if !server.store().healthy() {
         return (NOT, "the volume lost data at a flush: look at it and restart\n");
     }
-    match server.catalog().unfinished(1).await {
+    match server.catalog().unfinished(0, 1).await {
         Ok(_) => (StatusCode::OK, "ready\n"),
         Err(error) => {
             tracing::error!(%error, "the catalog cannot be read");

@@ -370,12 +370,11 @@ impl Call {
 
     /// Begins an upload. A client that counts its tries may have lost the answer to an earlier one: it gets that again.
     async fn begin(&self, creation: Creation) -> Result<Upload, Refusal> {
-        if self.headers.contains_key(headers::ATTEMPT)
-            && let Some(upload) = resumable::begun_before(&self.server, &creation).await?
-        {
-            return Ok(upload);
+        if self.headers.contains_key(headers::ATTEMPT) {
+            resumable::create_once(&self.server, creation).await
+        } else {
+            resumable::create(&self.server, creation).await
         }
-        resumable::create(&self.server, creation).await
     }
 
     /// An upload of this visitor; what the protocols say differently of it is not filled in.

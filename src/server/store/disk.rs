@@ -294,7 +294,7 @@ impl Store for DiskStore {
         self.run("emptying the trash", |shared| {
             let trash = shared.root.join(TRASH);
             let ids = ids_in(&trash)?;
-            ids.iter().try_for_each(|id| unlink(&trash.join(id.as_str())).map(drop))?;
+            ids.iter().try_for_each(|id| shared.empty_trash_of(id))?;
             Ok(ids.len())
         })
         .await
@@ -578,6 +578,10 @@ impl Shared {
         folder.join(id.as_str())
     }
 
+    fn trashed(&self, id: &UploadId) -> PathBuf {
+        self.root.join(TRASH).join(id.as_str())
+    }
+
     /// The folders that lead to a stored file: `files`, `files/ab`, `files/ab/cd`.
     fn folders(&self, id: &UploadId) -> [PathBuf; 3] {
         let files = self.root.join(FILES);
@@ -646,15 +650,29 @@ impl Shared {
 
     fn remove(&self, id: &UploadId) -> io::Result<()> {
         unlink(&self.staged(id))?;
+        match fs::rename(self.stored(id), self.trashed(id)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            // Also when there was nothing to rename: an earlier call may have come as far as the trash.
+            _ => self.empty_trash_of(id),
+        }
+    }
+
+    /// Unlinks a file that was renamed into the trash, if there is one. Before, it is forced to the medium that it has
+    /// left its folder: whoever renamed it may have died before that, and once nobody looks for the file any more a loss of
+    /// power must not bring it back.
+    fn empty_trash_of(&self, id: &UploadId) -> io::Result<()> {
+        let trashed = self.trashed(id);
+        if !fs::exists(&trashed)? {
+            return Ok(());
+        }
         let [_, _, folder] = self.folders(id);
-        let trash = self.root.join(TRASH).join(id.as_str());
-        match fs::rename(self.stored(id), &trash) {
-            Ok(()) => self.force_folder(&folder)?,
+        match File::open(&folder) {
+            Ok(folder) => self.force(&folder, Force::All)?,
+            // It never was stored.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        // Also when there was nothing to rename: an earlier call may have come as far as the trash.
-        unlink(&trash).map(drop)
+        unlink(&trashed).map(drop)
     }
 }
 
@@ -954,6 +972,40 @@ mod tests {
         fs::write(root.path().join(TRASH).join(id(9).as_str()), "half removed").unwrap();
         store.remove(&id(9)).await.unwrap();
         assert_eq!(tree(root.path()), [""; 0]);
+    }
+
+    /// A process that died between the renaming and its sync left a name on the medium that nobody looked for any more:
+    /// after a loss of power the file was back, without a row in the catalog.
+    #[tokio::test]
+    async fn a_removal_that_another_process_began_is_forced_to_the_medium() {
+        static FORCED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+        fn force(file: &File, _: Force) -> io::Result<()> {
+            use std::os::fd::AsRawFd as _;
+            let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+            let trash = path.join("../../..").join(TRASH);
+            // What is unlinked before is lost from sight, and with it the need to sync.
+            if fs::read_dir(trash).is_ok_and(|mut trash| trash.next().is_some()) {
+                FORCED.lock().unwrap().push(path);
+            }
+            Ok(())
+        }
+        let root = tempfile::tempdir().unwrap();
+        for is_swept in [false, true] {
+            let store = DiskStore::open_with(fs::canonicalize(root.path()).unwrap(), force).await.unwrap();
+            store_file(&store, &id(1), b"whole").await.unwrap();
+            fs::rename(store.shared.stored(&id(1)), store.shared.trashed(&id(1))).unwrap();
+            let [_, _, folder] = store.shared.folders(&id(1));
+            drop(store);
+            let store = DiskStore::open_with(fs::canonicalize(root.path()).unwrap(), force).await.unwrap();
+            FORCED.lock().unwrap().clear();
+            if is_swept {
+                assert_eq!(store.sweep().await.unwrap(), 1);
+            } else {
+                store.remove(&id(1)).await.unwrap();
+            }
+            assert_eq!(*FORCED.lock().unwrap(), [folder]);
+            assert_eq!(tree(root.path()), [""; 0]);
+        }
     }
 
     #[test]

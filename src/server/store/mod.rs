@@ -210,13 +210,23 @@ impl Readable {
     }
 }
 
-/// Whether a file is forced to the medium before it counts as stored.
+/// Of what an offset that a sender is told, and "stored", are true (promises 2 and 11).
+///
+/// Either way all that was told survives the death of the process at any moment. They differ when the machine dies.
+///
+/// The difference is the wait for the medium: one sync for each checkpoint (8 MiB or one second, taken beside the
+/// writing), and three at the end of a file: its bytes, its name, its entry in the catalog. How much that is belongs to
+/// the disk; `make bench` prints both side by side, and the README what it printed last. Large uploads hardly notice,
+/// small files wait a few times the disk's latency each.
+///
+/// Choose [`PageCache`](Self::PageCache) where what is uploaded can be had again, or where the volume is safe by itself
+/// (a cache with a battery, a replica that acknowledges); otherwise stay with [`Full`](Self::Full).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// Yes: it survives power loss.
+    /// Of the medium: what was told survives the loss of power.
     #[default]
     Full,
-    /// No: it survives the death of the process, not that of the machine.
+    /// Of the system's memory: after a loss of power a file may lack, without a sign, what had not been written yet.
     PageCache,
 }
 

@@ -121,7 +121,7 @@ async fn killed_at_any_moment_it_keeps_what_it_told_and_shows_nothing_half_made(
     drop(clock);
     Arc::into_inner(program).unwrap().terminate();
     let catalog = Catalog::open(&folder.path().join("catalog.sqlite")).await.unwrap();
-    assert!(catalog.unfinished(100).await.unwrap().is_empty(), "seed {seed}");
+    assert!(catalog.unfinished(0, 100).await.unwrap().is_empty(), "seed {seed}");
     for (_, under_way) in catalog.pieces_under_way(0, u32::MAX).await.unwrap() {
         let under_way = under_way.unwrap();
         // Its creation was not told to anybody any more.
