@@ -42,8 +42,9 @@ test: setup fmt clippy docs native e2e ## everything that must hold: format, lin
 dev: setup ## serve a debug build and rebuild it whenever a file changes
 	$(call say,Watching)
 	@# It writes a debug bundle into target/site, where the release build's lies.
-	@rm -f $(BUILT)
-	@LEPTOS_SITE_ADDR=$(ADDR) cargo leptos watch --lib-features tag -- serve --addr $(ADDR) --data $(DATA)
+	@rm -rf $(BUILT) target/site
+	@node scripts/element.mjs target/site --watch & tag=$$!; trap 'kill $$tag 2>/dev/null' EXIT; \
+	LEPTOS_SITE_ADDR=$(ADDR) cargo leptos watch --lib-features tag -- serve --addr $(ADDR) --data $(DATA)
 
 e2e: $(BUILT) end2end/node_modules/.stamp ## the end-to-end tests, in Chromium, Firefox and WebKit
 	$(call say,Types of the end-to-end tests)

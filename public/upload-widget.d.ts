@@ -9,14 +9,21 @@ export interface PlimsollFile {
   readonly name: string;
   /** Its path inside the folder that was picked, with `/`; empty for a single file. */
   readonly path: string;
-  /** Bytes. */
+  /** Bytes, as it is sent. */
   readonly size: number;
+  /** Bytes of the picture that was picked, where `downscale` has made it smaller. */
+  readonly originalSize?: number;
   /** Media type as the browser guesses it; may be empty. */
   readonly type: string;
+  /**
+   * SHA-256 as the browser computed it, in lowercase hexadecimal digits: where `checksum` is set, in `plimsoll-stored`
+   * and later. Where the receipt has one as well they are equal, or else the file would have failed (`digest-mismatch`).
+   */
+  readonly sha256?: string;
 }
 
 /** A row of the list, as it stands. */
-export interface PlimsollRow extends Omit<PlimsollFile, 'type'> {
+export interface PlimsollRow extends Omit<PlimsollFile, 'type' | 'sha256' | 'originalSize'> {
   /** Where it stands: `queued`, `sending`, `processing`, `waiting`, `paused`, `missing`, `done`, `failed`, `cancelled`, `rejected`, … */
   readonly state: string;
   /** Bytes that the browser has handed over. */
@@ -164,6 +171,8 @@ export class PlimsollUpload extends HTMLElement {
   retries: string | number;
   /** Where the server's own count is asked for, and in which words: `/progress; dialect=nginx` (`django`, `plimsoll`). */
   progress: string;
+  /** Longest side of pictures, in pixels: larger ones are made smaller before they are sent, and lose time and place. */
+  downscale: string | number;
   /** Headers of each request: lines of `name: value`, or an object. */
   get headers(): string;
   set headers(headers: string | Record<string, string>);
@@ -178,16 +187,22 @@ export class PlimsollUpload extends HTMLElement {
   dotfiles: boolean;
   /** Whether files may be dropped anywhere on the page. */
   dropAnywhere: boolean;
+  /** Whether rows of images and videos show small pictures of them; true unless said. A content security policy needs `img-src blob:` for them, and `media-src blob:` for videos. */
+  thumbnails: boolean;
   /** Whether a person is asked before leaving the page with uploads under way; true unless said. */
   guard: boolean;
   /** Whether the screen is kept on while something is sent. */
   wakeLock: boolean;
+  /** Whether title and icon of the page's tab show how far the uploads are. A content security policy needs `img-src blob:` for the icon. */
+  tabTitle: boolean;
   /** Whether sending starts as soon as files are picked; true unless said. */
   autoStart: boolean;
   /** Whether unfinished uploads are remembered beyond the page; true unless said. */
   remember: boolean;
   /** Whether the server is asked for the SHA-256 of what it stored. */
   digest: boolean;
+  /** Whether the browser computes it as well, beside the sending, and a file counts as stored only when both agree. */
+  checksum: boolean;
   /** Whether cookies go along to another site. */
   credentials: boolean;
 
@@ -212,10 +227,18 @@ export class PlimsollUpload extends HTMLElement {
   /** Whether something in the list has not ended. */
   readonly busy: boolean;
 
-  /** Asked right before each request, and once more (`again`) when the server has refused one with 401 or 403. */
+  /**
+   * Asked right before each request, and once more (`again`) when the server has refused one with 401 or 403, or led it
+   * to where one signs in. Questions for the server's count go with the headers of the newest request.
+   */
   beforeRequest?: (file: PlimsollFile, again: boolean) => PlimsollExtra | undefined | PromiseLike<PlimsollExtra | undefined>;
-  /** Reads another server's answer to a form. What it throws is why the file failed (`retryable` says whether trying again can help). */
-  readAnswer?: (status: number, text: string) => PlimsollAnswer;
+  /**
+   * Reads another server's answer to a form; `url` is where it came from, redirects followed. What it throws is why the
+   * file failed (`retryable` says whether trying again can help). Without it every status from 200 to 299 means that the
+   * file was taken, pages too; but a page to which the request was led, and which has the form's address in its query
+   * to send people back there, means that one is not signed in.
+   */
+  readAnswer?: (status: number, text: string, url: string) => PlimsollAnswer;
 
   /** Takes files as if a person had picked them. */
   add(files: Iterable<File>): void;
@@ -241,7 +264,7 @@ export type PlimsollUploadProps = Partial<
   Pick<
     PlimsollUpload,
     | 'server' | 'action' | 'protocol' | 'resumable' | 'threshold' | 'slice' | 'field' | 'accept' | 'capture' | 'maxSize' | 'maxTotal' | 'maxFiles' | 'concurrency' | 'retries'
-    | 'progress' | 'directory' | 'dotfiles' | 'dropAnywhere' | 'guard' | 'wakeLock' | 'multiple' | 'autoStart' | 'remember' | 'digest' | 'credentials' | 'name' | 'required' | 'disabled' | 'beforeRequest'
+    | 'progress' | 'downscale' | 'directory' | 'dotfiles' | 'dropAnywhere' | 'thumbnails' | 'guard' | 'wakeLock' | 'tabTitle' | 'multiple' | 'autoStart' | 'remember' | 'digest' | 'checksum' | 'credentials' | 'name' | 'required' | 'disabled' | 'beforeRequest'
     | 'readAnswer' | 'lang'
   >
 > & {

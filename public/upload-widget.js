@@ -12,11 +12,11 @@ const GLUE = 'pkg/plimsoll.js';
 const WASM = 'pkg/plimsoll.wasm';
 const STYLE = 'pkg/widget.css';
 
-const TEXTS = ['server', 'action', 'protocol', 'resumable', 'threshold', 'slice', 'field', 'accept', 'capture', 'max-size', 'max-total', 'max-files', 'concurrency', 'retries', 'progress'];
+const TEXTS = ['server', 'action', 'protocol', 'resumable', 'threshold', 'slice', 'field', 'accept', 'capture', 'max-size', 'max-total', 'max-files', 'concurrency', 'retries', 'progress', 'downscale'];
 // Lines of `name: value`; as properties they may be objects.
 const LISTS = ['headers', 'fields'];
 // The value is what holds when nothing is said.
-const TRUTHS = { multiple: true, 'auto-start': true, dotfiles: true, guard: true, remember: true, directory: false, 'drop-anywhere': false, 'wake-lock': false, digest: false, credentials: false };
+const TRUTHS = { multiple: true, 'auto-start': true, dotfiles: true, thumbnails: true, guard: true, remember: true, directory: false, 'drop-anywhere': false, 'wake-lock': false, 'tab-title': false, digest: false, checksum: false, credentials: false };
 // `labels` has no property: on a form control that is the list of its <label>s.
 const SETTINGS = [...TEXTS, ...LISTS, ...Object.keys(TRUTHS), 'labels'];
 // The widget's own words come with it.
@@ -48,7 +48,7 @@ function load() {
 
 export class PlimsollUpload extends HTMLElement {
   static formAssociated = true;
-  static observedAttributes = [...SETTINGS, 'name', 'required'];
+  static observedAttributes = [...SETTINGS, 'name', 'required', 'lang'];
 
   #internals = this.attachInternals();
   /** The widget, while there is one, and what it was set up with. */
@@ -203,6 +203,7 @@ export class PlimsollUpload extends HTMLElement {
 
   attributeChangedCallback(name, old, value) {
     if (old === value) return;
+    if (name === 'lang') return this.#widget?.speak();
     this.#weigh();
     // All that a script changes in one go is one change.
     queueMicrotask(() => this.#begin());
@@ -239,7 +240,7 @@ export class PlimsollUpload extends HTMLElement {
       frame.disabled = this.matches(':disabled');
       // Told once, not again with every other attribute that changes.
       this.#setup = setup;
-      const read = this.#readAnswer && ((status, text) => this.#readAnswer(status, text));
+      const read = this.#readAnswer && ((...answer) => this.#readAnswer(...answer));
       const widget = new bundle.UploadElement(frame, settings, here('.'), (kind, detail) => this.#hear(kind, detail), !!this.#beforeRequest, read);
       this.#widget?.free();
       this.#widget = widget;

@@ -1,19 +1,33 @@
 // What <plimsoll-upload> needs in a site folder, made after the bundle: its style sheet, and the loader with the names
-// of all three files in it. Both minified, and compressed as the server looks for them.
-// Called with the site folder. Must never know what is in the bundle.
+// of all three files in it; and what every widget computes digests with. All minified, and compressed as the server
+// looks for them.
+// Called with the site folder; with --watch as well it waits for a debug build, and makes them anew after each change.
+// Must never know what is in the bundle.
 
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, watchFile, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 
-const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
-const { transformSync } = createRequire(path.join(root, 'end2end/package.json'))('esbuild');
-const site = process.argv[2];
+const own = fileURLToPath(import.meta.url);
+const root = path.join(path.dirname(own), '..');
+const { buildSync, transformSync } = createRequire(path.join(root, 'end2end/package.json'))('esbuild');
+const [site, mode] = process.argv.slice(2);
+if (mode === '--watch') {
+  const built = ['js', 'wasm'].map((kind) => path.join(site, `pkg/plimsoll.${kind}`));
+  const sheet = path.join(site, 'pkg/widget.css');
+  const make = () => built.every((file) => existsSync(file)) && spawnSync(process.execPath, [own, site], { stdio: 'inherit' });
+  for (const file of [...built, ...['style/widget.css', 'public/upload-widget.js', 'src/browser/sha256.js'].map((file) => path.join(root, file))]) watchFile(file, { interval: 300 }, make);
+  // What clears the folder for a new build takes it away.
+  watchFile(sheet, { interval: 300 }, () => existsSync(sheet) || make());
+  make();
+  await new Promise(() => undefined);
+}
 if (!site || !existsSync(path.join(site, 'pkg'))) {
-  console.error('usage: node scripts/element.mjs FOLDER, where FOLDER holds the built site');
+  console.error('usage: node scripts/element.mjs FOLDER [--watch], where FOLDER holds the built site');
   process.exit(1);
 }
 
@@ -39,6 +53,18 @@ for (const [before, after] of [['pkg/plimsoll.js', bundle('js')], ['pkg/plimsoll
   loader = loader.replace(`'${before}'`, `'${after}'`);
 }
 put('upload-widget.js', transformSync(loader, { loader: 'js', minify: true, target: 'es2022' }).code);
+
+// What hashes comes from npm, and brings its licence along.
+if (!existsSync(path.join(root, 'end2end/node_modules/hash-wasm'))) {
+  console.error('hash-wasm is missing: run scripts/setup.sh npm');
+  process.exit(1);
+}
+const checksum = buildSync({
+  entryPoints: [path.join(root, 'src/browser/sha256.js')], nodePaths: [path.join(root, 'end2end/node_modules')],
+  bundle: true, minify: true, format: 'esm', target: 'es2022', write: false, logLevel: 'warning',
+  banner: { js: `/*! hash-wasm, ${readFileSync(path.join(root, 'end2end/node_modules/hash-wasm/LICENSE'), 'utf8')}*/` },
+});
+put('checksum.js', checksum.outputFiles[0].text);
 
 function put(name, text) {
   const file = path.join(site, name);

@@ -24,10 +24,22 @@ const { buildSync } = createRequire(path.join(root, 'end2end/package.json'))('es
 const PANICS = new RegExp([
   String.raw`^core(\[\w+\])?::panicking::`, String.raw`^std(\[\w+\])?::panicking::`, 'rust_begin_unwind',
   String.raw`^core(\[\w+\])?::(result|option)::\w+_failed`, String.raw`^<?(core|alloc)(\[\w+\])?::.*_fail(ed)?(_rt|_inner)?(::<|::h[0-9a-f]{16}$|$)`, '^wasm_bindgen::__rt::borrow_fail',
+  String.raw`^<std(\[\w+\])?::panicking::panic_handler::\w+Payload as `,
   String.raw`^alloc(\[\w+\])?::alloc::handle_alloc_error`, String.raw`^alloc(\[\w+\])?::raw_vec::(handle_error|capacity_overflow)`,
 ].map((part) => `(?:${part})`).join('|'));
 const OURS = /plimsoll/;
-const DEBUGGING = / as core(\[\w+\])?::fmt::Debug>::fmt/;
+const DEBUGGING = new RegExp([
+  String.raw` as core(\[\w+\])?::fmt::Debug>::fmt`, String.raw`fmt::builders::PadAdapter as core(\[\w+\])?::fmt::Write>::write_(str|char|fmt)`,
+  String.raw`<core(\[\w+\])?::cell::Borrow(Mut)?Error as core(\[\w+\])?::fmt::Display>::fmt`,
+].map((part) => `(?:${part})`).join('|'));
+// What comes along with the framework and is used by none of ours: its listeners at the window for all elements, with
+// their table of names, which this build switches off, and what drives the streams of server functions, whose classes
+// are dropped below.
+const UNUSED = new RegExp([
+  String.raw`\btachys(\[\w+\])?::renderer::dom::Dom::add_event_listener_delegated\b`, String.raw`\bwasm_streams(\[\w+\])?::`,
+  String.raw`^js_sys(\[\w+\])?::futures::future_to_promise::`, String.raw`^futures_util(\[\w+\])?::abortable::`,
+  String.raw`^<core(\[\w+\])?::panic::unwind_safe::AssertUnwindSafe<F> as core(\[\w+\])?::future::future::Future>::poll`,
+].map((part) => `(?:${part})`).join('|'));
 // The standard library keeps an allocator of its own beside ours, for one thing only: the record of the one thread.
 const ALLOCATE = /Dlmalloc<.*>>?::malloc$/, ALIGNED = /Dlmalloc<.*>>?::memalign$/, FREE = /Dlmalloc<.*>>?::free$/;
 // Streams of server functions, which come along with the framework and are used by none of ours.
@@ -71,16 +83,17 @@ function make({ name: bundle, told: kindOf, features }) {
 
   // The bundle, without what that leaves unused.
   const replaced = replace(keepExports(original, (name) => called.has(name)), [
-    [PANICS, BODIES.trap], [DEBUGGING, BODIES.zero], [ALLOCATE, BODIES.pages(0)], [ALIGNED, BODIES.pages(1)], [FREE, BODIES.nothing],
+    [PANICS, BODIES.trap], [DEBUGGING, BODIES.zero], [ALLOCATE, BODIES.pages(0)], [ALIGNED, BODIES.pages(1)], [FREE, BODIES.nothing], [UNUSED, BODIES.trap],
   ]);
-  const wrong = replaced.found[0].filter((name) => OURS.test(name));
+  const wrong = [...replaced.found[0], ...replaced.found[5]].filter((name) => OURS.test(name));
   if (wrong.length > 0) throw new Error(`these would no longer run: ${wrong.join(', ')}`);
   const blanked = blankLocations(replaced.module);
   const counts = replaced.found.map((list) => list.length);
   if (counts.some((count, rule) => count < (rule < 2 ? 10 : 1)) || blanked.found < 100) throw new Error(`names have changed: found ${counts}, ${blanked.found}`);
   const input = path.join(folder, 'in.wasm'), output = path.join(folder, 'out.wasm');
   writeFileSync(input, blanked.module);
-  run('wasm-opt', [...wasmOptFlags(), input, '-o', output]);
+  // Functions whose names are alike are alike, and compress better side by side: 0.9 KiB.
+  run('wasm-opt', [...wasmOptFlags(), '--reorder-functions-by-name', input, '-o', output]);
   const { module, imported, exported } = shorten(readFileSync(output), `./${bundle}_bg.js`, 'w');
 
   // What they share, by its short names on both sides.
@@ -95,6 +108,12 @@ function make({ name: bundle, told: kindOf, features }) {
   for (const name of imported.keys()) if (!present.has(name)) throw new Error(`the script does not have ${name}`);
   glue = glue.replace(/\bwasm\.(\w+)/g, (_, name) => `wasm.${exported.get(name)}`);
   const wasmName = `${bundle}.${hash(module)}.wasm`;
+  // A script is imported whole where nothing stands between it and the bundle; by name it is loaded as late as the others.
+  glue = glue.replace(/^import \* as (\w+) from "(\.\/snippets\/.*)";?$/gm, (_, whole, file) => {
+    const functions = [...readFileSync(path.join(folder, file), 'utf8').matchAll(/^export async function (\w+)/gm)].map((match) => match[1]);
+    return `import { ${functions.map((name) => `${name} as ${whole}_${name}`).join(', ')} } from '${file}';\n`
+      + `const ${whole} = { ${functions.map((name) => `${name}: ${whole}_${name}`).join(', ')} };`;
+  });
   glue = glue.replace(`${bundle}_bg.wasm`, wasmName);
   writeFileSync(path.join(folder, `${bundle}.js`), glue);
 
@@ -107,6 +126,9 @@ function make({ name: bundle, told: kindOf, features }) {
     writeFileSync(at, load + functions.map((name) => `export const ${name} = (...args) => load().then((part) => part.${name}(...args));\n`).join(''));
   }
 
+  const early = glue.match(/^import (?!\{ .* \} from '\.\/snippets\/).*$/m);
+  if (early) throw new Error(`loaded at once: ${early[0]}`);
+
   // One script, and the parts.
   const names = ['default', ...[...glue.matchAll(/^export (?:class|function) (\w+)/gm)].map((match) => match[1])];
   writeFileSync(path.join(folder, 'entry.js'), `export { ${names.join(', ')} } from './${bundle}.js';\n`);
@@ -114,13 +136,17 @@ function make({ name: bundle, told: kindOf, features }) {
     entryPoints: [path.join(folder, 'entry.js')], outdir: folder, chunkNames: 'part.[hash]',
     bundle: true, splitting: true, minify: true, format: 'esm', target: 'es2021', legalComments: 'none', write: false, logLevel: 'warning',
   });
-  let script = outputFiles.find((file) => path.basename(file.path) === 'entry.js').text;
-  for (const { path: name, text } of outputFiles.filter((file) => path.basename(file.path) !== 'entry.js')) {
-    // By its content alone, so that both bundles have the same.
-    const partName = `part.${hash(text)}.js`;
-    script = script.replaceAll(path.basename(name), partName);
+  const texts = new Map(outputFiles.map((file) => [path.basename(file.path), file.text]));
+  // By its content alone, so that both bundles have the same; so what a part loads itself is named before it.
+  while (texts.size > 1) {
+    const named = [...texts].find(([name, text]) => name !== 'entry.js' && [...texts.keys()].every((other) => other === name || !text.includes(other)));
+    if (!named) throw new Error('parts that load each other');
+    const [name, text] = named, partName = `part.${hash(text)}.js`;
+    texts.delete(name);
+    for (const [other, loading] of texts) texts.set(other, loading.replaceAll(name, partName));
     put(partName, Buffer.from(text));
   }
+  const script = texts.get('entry.js');
   told.set(kindOf('js'), hash(script));
   told.set(kindOf('wasm'), hash(module));
   put(`${bundle}.${hash(script)}.js`, Buffer.from(script));

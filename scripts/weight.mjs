@@ -10,7 +10,7 @@ import { brotliCompressSync, constants } from 'node:zlib';
 import { sectionSizes } from './wasm.mjs';
 
 /** Bytes that a page with the tag may load, compressed: what is reached. The aim is 94 KiB. */
-export const BUDGET = 133 * 1024;
+export const BUDGET = 126 * 1024;
 
 const KINDS = { '.wasm': 'bundle', '.js': 'script', '.css': 'style', '.json': 'labels' };
 /** Which page loads a file, by how its name begins. */
@@ -21,7 +21,7 @@ export function weigh(site) {
   const names = ['', 'pkg', 'labels']
     .filter((folder) => existsSync(path.join(site, folder)))
     .flatMap((folder) => readdirSync(path.join(site, folder)).map((name) => path.join(folder, name)))
-    .filter((name) => KINDS[path.extname(name)] && (path.dirname(name) !== '.' || name === 'upload-widget.js'));
+    .filter((name) => KINDS[path.extname(name)] && (path.dirname(name) !== '.' || ['upload-widget.js', 'checksum.js'].includes(name)));
   const files = names
     .map((name) => {
       const bytes = readFileSync(path.join(site, name));

@@ -9,7 +9,7 @@ use std::{
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{Url, window};
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    Inner,
+    Inner, clock,
     files::Picked,
     remember::{self, Record},
     sample, take,
@@ -27,13 +27,15 @@ use super::{
 
 /// What one widget does with files, and where: what another does is none of its business.
 pub(super) fn scope(options: &Options) -> String {
-    let base = window().and_then(|window| window.document()).and_then(|page| page.base_uri().ok().flatten());
-    let full = |url: &str| {
-        let url = base.as_ref().and_then(|base| Url::new_with_base(url, base).ok());
-        url.map(|url| url.href()).unwrap_or_default()
-    };
+    let full = |url: &str| full(url).map(|url| url.href()).unwrap_or_default();
     let dialect = if options.protocol == Protocol::Tus { "tus" } else { "rufh" };
     [&full(&options.action), &full(&options.resumable), dialect, &options.accept].join("\n")
+}
+
+/// An address of the page's, in full.
+pub(super) fn full(url: &str) -> Option<Url> {
+    let base = window()?.document()?.base_uri().ok()??;
+    Url::new_with_base(url, &base).ok()
 }
 
 impl Inner {
@@ -43,9 +45,9 @@ impl Inner {
             return;
         }
         let (inner, scope) = (Rc::downgrade(self), self.scope.clone());
-        spawn_local(async move {
+        clock::spawn(async move {
             for id in remember::sweep(&scope).await {
-                spawn_local(take_over(inner.clone(), id));
+                clock::spawn(take_over(inner.clone(), id));
             }
         });
     }
@@ -58,7 +60,7 @@ impl Inner {
         }
         let record = self.record(&picked, id, url);
         let inner = Rc::downgrade(self);
-        spawn_local(async move {
+        clock::spawn(async move {
             let lock = remember::lock(&record.id).await;
             if !keep_lock(&inner, &record.id, lock) {
                 return;
@@ -108,7 +110,7 @@ impl Inner {
 
     fn unremember_unseen(&self, id: ProgressId) {
         let lock = take(&mut self.remembered.borrow_mut(), &id);
-        spawn_local(async move {
+        clock::spawn(async move {
             remember::strike(&id).await;
             // Only now: whoever waits for it must find no record any more.
             drop(lock);
@@ -118,8 +120,11 @@ impl Inner {
     /// The missing file that this one is, by all that is known without reading. By its name alone, or under another,
     /// only where it was chosen for that one: others are new files.
     pub(super) fn missing_like(&self, picked: &Picked, chosen_for: Option<FileId>) -> Option<FileId> {
-        let meta = picked.meta();
         let missing = self.missing.borrow();
+        if missing.is_empty() {
+            return None;
+        }
+        let meta = picked.meta();
         let same = missing.iter().find(|(_, record)| record.meta.name == meta.name && alike(record, &meta));
         let chosen = || {
             missing.iter().find(|(file, record)| {
@@ -134,7 +139,7 @@ impl Inner {
         let record = self.missing(file);
         let Some(record) = record else { return };
         let inner = Rc::downgrade(self);
-        spawn_local(async move {
+        clock::spawn(async move {
             let same = is_same(&record, &picked).await;
             let Some(inner) = inner.upgrade().filter(|inner| inner.is_remembered(&record.id)) else { return };
             let Some(same) = same else {
@@ -178,7 +183,7 @@ impl Inner {
 
     fn ask_for_leave(self: &Rc<Self>, file: FileId, handle: JsValue, digest: bool) {
         let inner = Rc::downgrade(self);
-        spawn_local(async move {
+        clock::spawn(async move {
             let opened = remember::open(&handle, true).await;
             let Some(inner) = inner.upgrade() else { return };
             if let Ok(Some(opened)) = opened {
@@ -195,7 +200,8 @@ impl Inner {
     /// What the server says of an upload to whoever is here now: a status, 0 where no answer came, and until when it
     /// keeps it.
     async fn ask_after(self: Rc<Self>, url: &str) -> (u16, Option<f64>) {
-        let Some(mut request) = self.speak("HEAD", url, &self.headers) else { return (0, None) };
+        let headers = self.headers.borrow().clone();
+        let Some(mut request) = self.speak("HEAD", url, &headers) else { return (0, None) };
         let said = Rc::new(Cell::new((0, None)));
         let answered = Promise::new(&mut |resolve, _| {
             let (inner, said, key) = (Rc::downgrade(&self), Rc::clone(&said), url.to_owned());
@@ -277,6 +283,9 @@ async fn take_over(inner: Weak<Inner>, id: ProgressId) {
         inner.missing.borrow_mut().push((file, record.clone()));
     }
     (inner.deliver)(Event::Found { candidate, url: record.url.clone(), need });
+    if super::parts::may_show(&record.meta) {
+        inner.show_pictures();
+    }
     if let Some(picked) = found.filter(|_| !same) {
         let meta = picked.meta();
         inner.files.put(file, picked);

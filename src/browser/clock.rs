@@ -1,7 +1,9 @@
 //! Time and chance as the browser has them. Must never be asked by the queue itself: both are its arguments.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, pin::Pin};
 
+use gloo_timers::callback::Timeout;
+use wasm_bindgen_futures::spawn_local;
 use web_sys::{Performance, window};
 
 /// Milliseconds since the page began, never going back, whatever happens to the wall clock.
@@ -13,6 +15,17 @@ pub(super) fn now_ms() -> u64 {
         let clock = clock.get_or_init(|| window().and_then(|window| window.performance()));
         clock.as_ref().map_or(0, |clock| clock.now() as u64)
     })
+}
+
+/// Calls back after so many milliseconds, unless the guard is dropped before. One type for all that may follow: the
+/// bundle carries the machinery once.
+pub(super) fn after(delay_ms: u32, then: impl FnOnce() + 'static) -> Timeout {
+    Timeout::new(delay_ms, Box::new(then) as Box<dyn FnOnce()>)
+}
+
+/// Runs this to its end, beside everything else. One type here too.
+pub(super) fn spawn(task: impl Future<Output = ()> + 'static) {
+    spawn_local(Box::pin(task) as Pin<Box<dyn Future<Output = ()>>>);
 }
 
 /// Sixteen unguessable bytes. Where a browser has no source of chance they are all zero, and the server refuses the

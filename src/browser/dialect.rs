@@ -2,7 +2,9 @@
 //! module in its three templates (JSON, JSONP, "java"), and the two Django forms (djangosnippets 678; `upload_status`
 //! with a key). Must never decide what follows from an answer.
 
-use crate::wire::{Dialect, ErrorBody, ErrorCode, ProgressFrame, ProgressId, ProgressState, Receipt};
+use crate::wire::{
+    Dialect, ErrorBody, ErrorCode, ProgressFrame, ProgressId, ProgressState, Receipt, options::find,
+};
 
 use super::json::Value;
 
@@ -18,8 +20,16 @@ pub(super) fn with_id(url: &str, id: &ProgressId) -> String {
 /// Where one upload is asked about: at the place of `{id}`, after a trailing `=`, or under the customary name. A
 /// Django address that names a `key` of its own is asked as it is.
 pub(super) fn question(dialect: Dialect, progress: &str, id: &ProgressId) -> String {
-    if progress.contains("{id}") {
-        progress.replace("{id}", id.as_str())
+    const PLACE: &str = "{id}";
+    let mut filled = String::new();
+    let mut rest = progress;
+    while let Some(at) = find(rest, PLACE) {
+        filled.push_str(&rest[..at]);
+        filled.push_str(id.as_str());
+        rest = &rest[at + PLACE.len()..];
+    }
+    if !filled.is_empty() {
+        filled + rest
     } else if progress.ends_with('=') {
         format!("{progress}{id}")
     } else if dialect.counts_by_key(progress) {

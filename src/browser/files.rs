@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    rc::Rc,
+    rc::{Rc, Weak},
 };
 
 use js_sys::Promise;
@@ -21,6 +21,8 @@ use super::{clock, remember};
 pub(super) struct Picked {
     /// The browser's own handle.
     pub(super) file: File,
+    /// Length in bytes of the picture that it was made from, if it was made smaller.
+    pub(super) original: Option<u64>,
     /// Whether the SHA-256 of what is stored is wanted.
     pub(super) digest: bool,
     /// Its path inside the folder that was picked, with `/`; empty for a single file.
@@ -35,13 +37,27 @@ pub(super) struct Picked {
 
 /// All files that may still be needed. A file's number is its place.
 #[derive(Default)]
-pub(super) struct Files(RefCell<Vec<Option<Picked>>>);
+pub(super) struct Files {
+    places: RefCell<Vec<Option<Picked>>>,
+    late: RefCell<Weak<Late>>,
+}
+
+/// What was let go of while somebody had still to ask for it.
+pub(super) type Late = RefCell<Vec<(FileId, Picked)>>;
 
 impl Picked {
     /// A file, and whether its digest is wanted.
     pub(super) fn new(file: File, digest: bool) -> Self {
         let path = relative_path(&file);
-        Self { file, digest, path, sample: Rc::default(), expires_ms: Rc::default(), handle: Rc::default() }
+        Self {
+            file,
+            original: None,
+            digest,
+            path,
+            sample: Rc::default(),
+            expires_ms: Rc::default(),
+            handle: Rc::default(),
+        }
     }
 
     /// What is known of it without reading it.
@@ -50,6 +66,7 @@ impl Picked {
             name: self.file.name(),
             path: self.path.clone(),
             size: self.file.size() as u64,
+            original: self.original,
             modified_ms: Some(self.file.last_modified() as u64),
             media_type: self.file.type_(),
         }
@@ -69,7 +86,7 @@ impl Files {
 
     /// Puts a file in the place of one that was not at hand.
     pub(super) fn put(&self, id: FileId, picked: Picked) {
-        if let Some(place) = self.0.borrow_mut().get_mut(id.0 as usize) {
+        if let Some(place) = self.places.borrow_mut().get_mut(id.0 as usize) {
             *place = Some(picked);
         }
     }
@@ -77,24 +94,44 @@ impl Files {
     /// Gives a number to something that cannot be taken.
     pub(super) fn name_only(&self, path: String) -> Candidate {
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-        let meta = FileMeta { name, path, size: 0, modified_ms: None, media_type: String::new() };
+        let meta =
+            FileMeta { name, path, size: 0, original: None, modified_ms: None, media_type: String::new() };
         self.keep(meta, None, random_id())
     }
 
     /// The file with this number.
     pub(super) fn find(&self, id: FileId) -> Option<Picked> {
-        self.0.borrow().get(id.0 as usize).cloned().flatten()
+        self.places.borrow().get(id.0 as usize).cloned().flatten()
     }
 
     /// Lets go of a file.
     pub(super) fn forget(&self, id: FileId) {
-        if let Some(place) = self.0.borrow_mut().get_mut(id.0 as usize) {
-            *place = None;
+        let gone = self.places.borrow_mut().get_mut(id.0 as usize).and_then(Option::take);
+        if let Some(gone) = gone
+            && let Some(late) = self.late.borrow().upgrade()
+        {
+            late.borrow_mut().push((id, gone));
         }
     }
 
+    /// What is let go of from now on is put in here too, until this is dropped.
+    pub(super) fn late(&self) -> Rc<Late> {
+        let late = Rc::default();
+        self.late.replace(Rc::downgrade(&late));
+        late
+    }
+
+    /// The file with this number, and also one that was let go of meanwhile.
+    pub(super) fn find_late(&self, id: FileId) -> Option<Picked> {
+        self.find(id).or_else(|| {
+            let late = self.late.borrow().upgrade()?;
+            let late = late.borrow();
+            late.iter().find(|(gone, _)| *gone == id).map(|(_, picked)| picked.clone())
+        })
+    }
+
     fn keep(&self, meta: FileMeta, picked: Option<Picked>, progress_id: ProgressId) -> Candidate {
-        let mut places = self.0.borrow_mut();
+        let mut places = self.places.borrow_mut();
         let id = FileId(places.len() as u32);
         places.push(picked);
         Candidate { id, progress_id, meta }
@@ -121,10 +158,14 @@ pub(super) fn carries_files(data: &DataTransfer) -> bool {
     data.types().iter().any(|kind| kind.as_string().as_deref() == Some("Files"))
 }
 
+/// Of so many files at most the handles are asked for: a handle is worth having of a very large file, and of many files
+/// few are.
+const HANDLES: u32 = 32;
+
 /// Everything in a drop. Must be called before the event is over: browsers empty it then.
 pub(super) fn dropped(data: &DataTransfer) -> Dropped {
     let mut found = Dropped::default();
-    let items = data.items();
+    let (items, mut kept) = (data.items(), Vec::new());
     for index in 0..items.length() {
         let Some(item) = items.get(index).filter(|item| item.kind() == "file") else { continue };
         let entry = item.webkit_get_as_entry().ok().flatten();
@@ -132,8 +173,13 @@ pub(super) fn dropped(data: &DataTransfer) -> Dropped {
             found.folders.push(folder);
         } else if let Ok(Some(file)) = item.get_as_file() {
             found.files.push(file);
-            found.handles.push(remember::call(&item, "getAsFileSystemHandle", &[]));
+            kept.push(item);
         }
+    }
+    // After all the entries, for which Chromium's other process is waited for: it would be at work on the handles, and
+    // each entry then takes it twenty times as long.
+    if items.length() <= HANDLES {
+        found.handles = kept.iter().map(|item| remember::call(item, "getAsFileSystemHandle", &[])).collect();
     }
     if found.files.is_empty() && found.folders.is_empty() {
         found.files = data.files().map(|list| each(&list)).unwrap_or_default();
@@ -147,7 +193,7 @@ pub(super) fn each(list: &FileList) -> Vec<File> {
 }
 
 /// Path inside a picked folder, as the browser tells it; empty for a single file.
-fn relative_path(file: &File) -> String {
+pub(super) fn relative_path(file: &File) -> String {
     let path = js_sys::Reflect::get(file.as_ref(), &JsValue::from_str("webkitRelativePath"));
     path.ok().and_then(|path| path.as_string()).unwrap_or_default()
 }

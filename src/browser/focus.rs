@@ -4,6 +4,8 @@ use gloo_timers::callback::Timeout;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, ShadowRoot};
 
+use super::clock;
+
 /// After the page has settled: when nothing has the focus, gives it to the first of `what` in the row at this place
 /// among `rows`, or in the last row, or else to `fallback`. Dropping the guard cancels it.
 pub(super) fn keep(
@@ -13,7 +15,7 @@ pub(super) fn keep(
     what: &'static str,
     fallback: &'static str,
 ) -> Timeout {
-    Timeout::new(0, move || {
+    clock::after(0, move || {
         if is_lost(&root) {
             let target =
                 row(&root, rows, index).and_then(|row| first(&row, what)).or_else(|| first(&root, fallback));

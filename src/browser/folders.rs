@@ -1,33 +1,37 @@
-//! The walk through folders that were dropped. Must never decide what is done with what it finds.
+//! The walk through folders that were dropped, and through very many files. Must never decide what is done with what it
+//! finds.
 //!
-//! The work is done by `folders.js`, which pages load only when a folder is dropped.
+//! The work is done by `folders.js`, which pages load only when there is such work.
 
 use js_sys::{Array, Function};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure, prelude::wasm_bindgen};
 use web_sys::{File, FileSystemEntry};
 
-/// What a portion of a folder holds.
+/// What comes at one time.
 pub(super) struct Portion {
-    /// Its files, and their paths from the dropped folder on, that one's name first.
-    pub(super) files: Vec<(File, String)>,
+    /// Files.
+    pub(super) files: Vec<File>,
+    /// Their paths from the dropped folder on, that one's name first; none where no folder was dropped.
+    pub(super) paths: Vec<String>,
     /// What cannot be taken: its path, and `unreadable` or `empty-folder`.
     pub(super) troubles: Vec<(String, String)>,
 }
 
-/// Walks these folders; `tell` takes each portion, and ends the walk by `false`. An error when nothing was walked at
-/// all, because the page could not load what walks.
+/// Hands over these files and then what these folders hold; `tell` takes each portion, and ends the walk by `false`. An
+/// error when nothing was told at all, because the page could not load what walks.
 pub(super) async fn walk(
-    folders: Vec<FileSystemEntry>,
+    files: &[File],
+    folders: &[FileSystemEntry],
     dotfiles: bool,
     mut tell: impl FnMut(Portion) -> bool + 'static,
 ) -> Result<(), JsValue> {
-    let entries: Array = folders.iter().collect();
+    let (files, entries): (Array, Array) = (files.iter().collect(), folders.iter().collect());
     let tell = Closure::<dyn FnMut(Array, Array, Array) -> bool>::new(
         move |files: Array, paths: Array, troubles: Array| {
             let word = |value: JsValue| value.as_string().unwrap_or_default();
-            let files = files.iter().zip(paths.iter());
             tell(Portion {
-                files: files.map(|(file, path)| (file.unchecked_into(), word(path))).collect(),
+                files: files.iter().map(JsCast::unchecked_into).collect(),
+                paths: paths.iter().map(word).collect(),
                 troubles: troubles
                     .iter()
                     .map(|trouble| {
@@ -38,7 +42,7 @@ pub(super) async fn walk(
             })
         },
     );
-    part::walk(&entries, dotfiles, tell.as_ref().unchecked_ref()).await.map(drop)
+    part::walk(&files, &entries, dotfiles, tell.as_ref().unchecked_ref()).await.map(drop)
 }
 
 mod part {
@@ -48,6 +52,7 @@ mod part {
     extern "C" {
         #[wasm_bindgen(catch)]
         pub(super) async fn walk(
+            files: &Array,
             entries: &Array,
             dotfiles: bool,
             tell: &Function,

@@ -33,6 +33,7 @@ pub(super) fn problem(text: &str, status: u16) -> ErrorBody {
     let value = JSON::parse(text).unwrap_or(JsValue::UNDEFINED);
     error_body(&value).unwrap_or_else(|| {
         let said = ["message", "detail", "error", "title"].iter().find_map(|key| string(&value, key));
+        let said = said.or_else(|| value.as_string());
         ErrorBody::new(code_of(status), said.unwrap_or_default())
     })
 }
@@ -70,6 +71,8 @@ fn options(value: &JsValue) -> Options {
         retries: small(value, "retries").unwrap_or(default.retries),
         progress: string(value, "progress").unwrap_or(default.progress),
         digest: truth(value, "digest").unwrap_or(default.digest),
+        checksum: string(value, "checksum").unwrap_or(default.checksum),
+        downscale: small(value, "downscale"),
         remember: truth(value, "remember").unwrap_or(default.remember),
         headers: pairs(&field(value, "headers")),
         fields: pairs(&field(value, "fields")),
@@ -80,8 +83,10 @@ fn options(value: &JsValue) -> Options {
         drop_anywhere: truth(value, "drop_anywhere").unwrap_or(default.drop_anywhere),
         max_size: number(value, "max_size"),
         max_total: number(value, "max_total"),
+        thumbnails: truth(value, "thumbnails").unwrap_or(default.thumbnails),
         guard: truth(value, "guard").unwrap_or(default.guard),
         wake_lock: truth(value, "wake_lock").unwrap_or(default.wake_lock),
+        title: truth(value, "title").unwrap_or(default.title),
         dialect: string(value, "dialect").and_then(|word| Dialect::parse(&word)).unwrap_or(default.dialect),
         limits: Limits {
             max_file_size: number(&limits, "max_file_size"),

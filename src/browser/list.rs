@@ -11,6 +11,8 @@ use web_sys::{HtmlElement, HtmlFormElement, ResizeObserver, window};
 
 use crate::engine::{event::FileId, window::Sight};
 
+use super::clock;
+
 /// Whoever hears what is in sight.
 pub(super) type Seen = dyn Fn(Sight);
 
@@ -102,7 +104,7 @@ impl Place {
     fn resized(self: Rc<Self>) {
         self.look(self.measure(), false);
         let place = Rc::downgrade(&self);
-        self.later.replace(Some(Timeout::new(0, move || {
+        self.later.replace(Some(clock::after(0, move || {
             if let Some(place) = place.upgrade() {
                 place.look(Vec::new(), true);
             }

@@ -2,14 +2,17 @@
 //! that undoes it when dropped. Must never know a view, a word or a rule: it carries out commands and reports events.
 
 mod again;
+mod checksum;
 mod clock;
 mod dialect;
+mod downscale;
 mod files;
 mod focus;
 mod folders;
 mod intl;
 mod json;
 mod list;
+mod parts;
 mod remember;
 mod resume;
 mod sample;
@@ -22,9 +25,10 @@ use std::{
 
 use gloo_events::{EventListener, EventListenerOptions};
 use gloo_timers::callback::{Interval, Timeout};
+use js_sys::Promise;
 use send_wrapper::SendWrapper;
 use wasm_bindgen::JsCast;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     Blob, ClipboardEvent, DataTransfer, DragEvent, EventTarget, FileSystemEntry, FormData, HtmlFormElement,
     HtmlInputElement, Node, window,
@@ -33,7 +37,7 @@ use web_sys::{
 use crate::{
     engine::{
         command::{self, Command, Manifest, Pairs, ReadAnswer, Timer},
-        event::{Event, FileId, RequestId},
+        event::{Candidate, Event, FileId, RequestId},
         window::Sight,
     },
     wire::{Dialect, ErrorBody, ErrorCode, Options, ProgressId, Protocol, Receipt, UploadId, headers},
@@ -44,9 +48,14 @@ pub(crate) use intl::Intl;
 use files::{Dropped, Files, Picked};
 use folders::Portion;
 use list::{List, Seen};
+use parts::Part;
 use remember::Record;
 use resume::Range;
-use xhr::{Outcome, Request, Sent};
+use xhr::{Answer, Outcome, Request, Sent};
+
+/// So many files are taken in where they are picked; of more the rest in portions. Asking a file for its length takes
+/// Chromium a tenth of a millisecond and more, because its other process looks at the disk.
+const AT_ONCE: usize = 32;
 
 /// Carries out the commands of one queue. Dropping it aborts its requests, clears its timers and removes its
 /// listeners; no event follows. A browser has one thread, so the wrapper only satisfies the framework's types.
@@ -71,7 +80,7 @@ impl Runtime {
             read,
             signs,
             dialect: options.dialect,
-            headers: options.headers.clone(),
+            headers: RefCell::new(options.headers.clone()),
             credentials: options.credentials,
             action: options.action.clone(),
             protocol: options.protocol,
@@ -79,10 +88,17 @@ impl Runtime {
             remembers: options.remember,
             scope: again::scope(options),
             field: options.field.clone(),
+            checksum: options.checksum.clone(),
+            downscale: options.downscale,
             progress: options.progress.clone(),
             dotfiles: options.dotfiles,
+            thumbnails: options.thumbnails,
+            thumbs: RefCell::default(),
             guards: options.guard,
             wake_lock: options.wake_lock,
+            awake: RefCell::default(),
+            titles: options.title,
+            title: RefCell::default(),
             drop_anywhere: options.drop_anywhere,
             guard: RefCell::default(),
             form: RefCell::new(None),
@@ -93,6 +109,7 @@ impl Runtime {
             remembered: RefCell::default(),
             missing: RefCell::default(),
             chosen_for: Cell::new(None),
+            lots: Cell::new(0),
             polls: RefCell::default(),
             timers: RefCell::default(),
             listeners: RefCell::default(),
@@ -104,7 +121,7 @@ impl Runtime {
 
     /// Runs this to its end, beside everything else.
     pub(crate) fn run(&self, task: impl Future<Output = ()> + 'static) {
-        spawn_local(task);
+        clock::spawn(task);
     }
 
     /// Takes these files.
@@ -119,7 +136,7 @@ impl Runtime {
 
     /// Calls back once the page has settled: when what is being built or brought to life is in its place.
     pub(crate) fn settled(&self, then: impl FnOnce() + 'static) {
-        self.0.later.replace(Some(Timeout::new(0, then)));
+        self.0.later.replace(Some(clock::after(0, then)));
     }
 
     /// Begins to listen to the page around this form, and takes the files that were picked before it came alive.
@@ -191,10 +208,14 @@ impl Runtime {
     pub(crate) fn busy(&self, busy: bool) {
         self.0.guard.replace(busy.then(|| self.0.guard()).flatten());
         if self.0.wake_lock {
-            spawn_local(async move {
-                // A screen that goes dark all the same breaks nothing off for good.
-                let _ = awake::awake(busy).await;
-            });
+            self.0.awake.replace(busy.then(Part::awake));
+        }
+        // It follows by itself how that ends.
+        if let Some(form) = &*self.0.form.borrow()
+            && self.0.titles
+            && self.0.title.borrow().is_none()
+        {
+            self.0.title.replace(Some(Part::title(form)));
         }
     }
 
@@ -257,6 +278,7 @@ impl command::Runtime for Runtime {
             Command::Remember { file, progress_id, url } => inner.remember(file, progress_id, url),
             Command::Unremember { file, progress_id } => inner.unremember(file, progress_id),
             Command::FetchFile { file, need } => inner.fetch_file(file, need),
+            Command::Digest { file, request } => inner.hash(file, u64::MAX, Some(request)),
             Command::Abort { file, request } => {
                 let given_up = take(&mut inner.uploads.borrow_mut(), &request);
                 drop(given_up);
@@ -316,7 +338,7 @@ impl Questions {
 
     /// Calls back once the page has settled, with the minutes that the reader's clock is ahead of UTC.
     pub(crate) fn settled(&self, then: impl FnOnce(i32) + 'static) {
-        self.later.replace(Some(Timeout::new(0, move || {
+        self.later.replace(Some(clock::after(0, move || {
             then(-(js_sys::Date::new_0().get_timezone_offset() as i32));
         })));
     }
@@ -361,17 +383,25 @@ pub(crate) fn write_setup(_options: &Options, _uploads: &[Receipt]) -> Option<St
     None
 }
 
+/// Characters of a server's sentence that are shown, at most.
+const MOST_SAID: usize = 200;
+
 struct Inner {
     deliver: Box<dyn Fn(Event)>,
     seen: Rc<Seen>,
     list: RefCell<Option<List>>,
     read: Option<ReadAnswer>,
     dialect: Dialect,
-    /// What goes with questions; requests about a file bring their own.
-    headers: Pairs,
+    /// What went with the newest request about a file, and goes with questions for the server's count: whoever may
+    /// upload may ask, with the token that is valid now.
+    headers: RefCell<Pairs>,
     credentials: bool,
     action: String,
     field: String,
+    /// Address of what computes digests; empty where none are compared.
+    checksum: String,
+    /// Longest side of pictures, in pixels.
+    downscale: Option<u32>,
     progress: String,
     protocol: Protocol,
     resumable: String,
@@ -382,8 +412,15 @@ struct Inner {
     /// Which of them are this widget's.
     scope: String,
     dotfiles: bool,
+    thumbnails: bool,
+    /// Once there has been an image or a video.
+    thumbs: RefCell<Option<Part>>,
     guards: bool,
     wake_lock: bool,
+    awake: RefCell<Option<Part>>,
+    titles: bool,
+    /// Once something has been under way.
+    title: RefCell<Option<Part>>,
     drop_anywhere: bool,
     guard: RefCell<Option<EventListener>>,
     form: RefCell<Option<HtmlFormElement>>,
@@ -399,6 +436,8 @@ struct Inner {
     missing: Keyed<FileId, Record>,
     /// The missing file that the person is choosing again.
     chosen_for: Cell<Option<FileId>>,
+    /// Lots of files that came in portions so far.
+    lots: Cell<u32>,
     polls: Keyed<(RequestId, usize), Request>,
     timers: Keyed<Timer, Timeout>,
     listeners: RefCell<Vec<EventListener>>,
@@ -426,8 +465,10 @@ impl Inner {
         upload.on_end(move |outcome| {
             if let Some(inner) = inner.upgrade() {
                 let ended = take(&mut inner.uploads.borrow_mut(), &request);
+                let event = inner.form_ending(file, request, outcome);
+                // Only now: it takes what else there is to know of the answer with it.
                 drop(ended);
-                (inner.deliver)(inner.form_ending(file, request, outcome));
+                (inner.deliver)(event);
             }
         });
         upload.send_form(&form);
@@ -447,9 +488,30 @@ impl Inner {
         upload.on_sent(size, move |sent| {
             if let Some(inner) = inner.upgrade() {
                 (inner.deliver)(match sent {
-                    Sent::File(loaded) => Event::Sent { file, request, loaded: offset + loaded },
+                    Sent::File(loaded) => {
+                        if !inner.checksum.is_empty() {
+                            inner.hash(file, offset + loaded, None);
+                        }
+                        Event::Sent { file, request, loaded: offset + loaded }
+                    }
                     Sent::Unknowable => Event::SentUnknowable { file, request },
                 });
+            }
+        });
+    }
+
+    /// Hashes a file as far as this byte: as far as it was sent, so that it keeps pace with the sending and stops with it.
+    /// Whoever asks for its digest is told it.
+    fn hash(self: &Rc<Self>, file: FileId, upto: u64, asked: Option<RequestId>) {
+        let picked = self.files.find(file).filter(|picked| picked.digest);
+        let (inner, url) = (Rc::downgrade(self), self.checksum.clone());
+        clock::spawn(async move {
+            let sha256 = match picked {
+                Some(picked) => checksum::sha256(&url, &picked.file, upto).await,
+                None => None,
+            };
+            if let Some(request) = asked {
+                tell(&inner, Event::Digested { file, request, sha256 });
             }
         });
     }
@@ -526,6 +588,9 @@ impl Inner {
         for (name, value) in headers {
             request.header(name, value);
         }
+        if !matches!(method, "GET" | "DELETE") {
+            self.headers.replace(headers.clone());
+        }
         Some(request)
     }
 
@@ -533,11 +598,16 @@ impl Inner {
     fn form_ending(&self, file: FileId, request: RequestId, outcome: Outcome) -> Event {
         let Outcome::Answered(answer) = &outcome else { return ending(file, request, outcome) };
         let read = match &self.read {
-            Some(read) => read(answer.status, &answer.body),
-            None if self.dialect != Dialect::Plimsoll && answer.is_success() => {
-                json::first_receipt(&answer.body).map_or_else(|| Ok(Receipt::accepted("")), Ok)
-            }
-            None => return ending(file, request, outcome),
+            Some(read) => read(answer.status, &answer.body, &answer.url()),
+            None if !answer.is_success() => return ending(file, request, outcome),
+            None => match json::first_receipt(&answer.body) {
+                Some(receipt) => Ok(receipt),
+                None if self.leads_back(&answer.url()) => {
+                    return failed(file, request, ErrorCode::Unauthorized, 401);
+                }
+                None if self.dialect == Dialect::Plimsoll => return ending(file, request, outcome),
+                None => Ok(Receipt::accepted("")),
+            },
         };
         match read {
             Ok(mut receipt) => {
@@ -551,6 +621,21 @@ impl Inner {
                 Event::Failed { file, request, error, status, retry_after_ms }
             }
         }
+    }
+
+    /// Whether a form's request was led to a page that will send people back to where it went, as pages do where one
+    /// signs in: the address of the form stands in the query of theirs. Their status of success is their own.
+    fn leads_back(&self, arrived: &str) -> bool {
+        let Some((page, query)) = arrived.split_once('?') else { return false };
+        let Some(asked) = again::full(&self.action) else { return false };
+        let (path, href) = (asked.pathname(), asked.href());
+        let address = href.split(['?', '#']).next().unwrap_or_default();
+        let query = js_sys::decode_uri_component(query).map(String::from).unwrap_or_default();
+        page != address
+            && query.split('&').filter_map(|pair| pair.split_once('=')).any(|(_, back)| {
+                let rest = back.strip_prefix(address).or_else(|| back.strip_prefix(&path));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('?'))
+            })
     }
 
     fn poll(self: &Rc<Self>, poll: RequestId, ids: &[ProgressId]) {
@@ -607,7 +692,9 @@ impl Inner {
         url: &str,
         told: impl FnOnce(&Inner, Option<String>) + 'static,
     ) {
-        let Some(mut request) = self.open("GET", url, &self.headers) else { return told(self, None) };
+        let Some(mut request) = self.open("GET", url, &self.headers.borrow()) else {
+            return told(self, None);
+        };
         let inner = Rc::downgrade(self);
         request.on_end(move |outcome| {
             let Some(inner) = inner.upgrade() else { return };
@@ -627,7 +714,7 @@ impl Inner {
 
     fn arm(self: &Rc<Self>, timer: Timer, delay_ms: u32) {
         let inner = Rc::downgrade(self);
-        let timeout = Timeout::new(delay_ms, move || {
+        let timeout = clock::after(delay_ms, move || {
             if let Some(inner) = inner.upgrade() {
                 let due = take(&mut inner.timers.borrow_mut(), &timer);
                 drop(due);
@@ -644,65 +731,141 @@ impl Inner {
     }
 
     /// Takes files in; `chosen_for` is the missing file that one of them was chosen for.
-    fn add(self: &Rc<Self>, dropped: Dropped, chosen_for: Option<FileId>) {
+    fn add(self: &Rc<Self>, mut dropped: Dropped, chosen_for: Option<FileId>) {
+        if !self.dotfiles {
+            dropped.files.retain(|file| !has_dot(&files::relative_path(file)));
+        }
         let digest = self.wants_digest();
-        let mut handles = dropped.handles.into_iter();
-        let mut taken = Vec::new();
-        for file in dropped.files {
-            let picked = Picked::new(file, digest);
-            if self.passes_over(&picked.path) {
-                continue;
+        let rest = dropped.files.split_off(dropped.files.len().min(AT_ONCE));
+        let found = self.take_in(dropped.files, Vec::new(), dropped.handles, (digest, chosen_for));
+        if !rest.is_empty() || !dropped.folders.is_empty() {
+            self.gather(found, rest, dropped.folders, (digest, chosen_for));
+        } else {
+            self.added(found, None);
+        }
+    }
+
+    /// Gives files their numbers, but for those that are missing ones. The first of them may bring other paths than
+    /// their own, and their handles.
+    fn take_in(
+        self: &Rc<Self>,
+        files: Vec<File>,
+        paths: Vec<String>,
+        handles: Vec<Option<Promise>>,
+        (digest, chosen_for): (bool, Option<FileId>),
+    ) -> Vec<Candidate> {
+        let (mut paths, mut handles) = (paths.into_iter(), handles.into_iter());
+        let (mut found, mut pictures) = (Vec::new(), Vec::new());
+        for file in files {
+            let mut picked = Picked::new(file, digest);
+            if let Some(path) = paths.next() {
+                picked.path = path;
             }
             if let Some(promise) = handles.next().flatten() {
                 let handle = Rc::clone(&picked.handle);
-                spawn_local(async move {
+                clock::spawn(async move {
                     handle.replace(JsFuture::from(promise).await.ok());
                 });
             }
+            if self.shrinks(&picked) {
+                pictures.push(picked);
+                continue;
+            }
             match self.missing_like(&picked, chosen_for) {
                 Some(file) => self.picked_again(file, picked),
-                None => taken.push(self.files.take(picked)),
+                None => found.push(self.files.take(picked)),
             }
         }
-        if !taken.is_empty() {
-            (self.deliver)(Event::Added(taken));
-        }
-        if !dropped.folders.is_empty() {
-            self.walk(dropped.folders, digest);
-        }
+        self.shrink(pictures, chosen_for);
+        found
     }
 
-    /// Takes in what folders hold, portion by portion.
-    fn walk(self: &Rc<Self>, folders: Vec<FileSystemEntry>, digest: bool) {
-        (self.deliver)(Event::Gathering(true));
-        let (inner, found) = (Rc::downgrade(self), Rc::downgrade(self));
-        let dotfiles = self.dotfiles;
-        spawn_local(async move {
-            let names: Vec<_> = folders.iter().map(FileSystemEntry::name).collect();
-            let walked = folders::walk(folders, dotfiles, move |portion| {
-                let Some(inner) = found.upgrade() else { return false };
-                inner.found(portion, digest);
+    /// Takes in a lot of which these files have numbers already: the rest, and what folders hold, portion by portion,
+    /// so that the page lives on between them.
+    fn gather(
+        self: &Rc<Self>,
+        found: Vec<Candidate>,
+        rest: Vec<File>,
+        folders: Vec<FileSystemEntry>,
+        how: (bool, Option<FileId>),
+    ) {
+        let lot = self.lots.get();
+        self.lots.set(lot + 1);
+        self.added(found, Some(lot));
+        let (inner, dotfiles) = (Rc::downgrade(self), self.dotfiles);
+        clock::spawn(async move {
+            let told = inner.clone();
+            let tell = move |portion: Portion| {
+                let Some(inner) = told.upgrade() else { return false };
+                let found = inner.take_in(portion.files, portion.paths, Vec::new(), how);
+                inner.added(found, Some(lot));
+                for (path, reason) in portion.troubles {
+                    inner.refuse(path, ErrorCode::NoFile, &reason);
+                }
                 true
-            });
-            let walked = walked.await.is_ok();
+            };
+            let walked = folders::walk(&rest, &folders, dotfiles, tell).await.is_ok();
             let Some(inner) = inner.upgrade() else { return };
-            for name in names.into_iter().filter(|_| !walked) {
-                inner.refuse(name, ErrorCode::TypeNotAccepted, "folder");
+            if !walked {
+                // What walks could not be loaded. Files are files without it.
+                inner.added(inner.take_in(rest, Vec::new(), Vec::new(), how), Some(lot));
+                for folder in folders {
+                    inner.refuse(folder.name(), ErrorCode::TypeNotAccepted, "folder");
+                }
             }
-            (inner.deliver)(Event::Gathering(false));
+            (inner.deliver)(Event::Gathering { lot, found: Vec::new(), more: false });
         });
     }
 
-    fn found(&self, portion: Portion, digest: bool) {
-        let files = portion.files.into_iter();
-        let taken: Vec<_> =
-            files.map(|(file, path)| self.files.take(Picked { path, ..Picked::new(file, digest) })).collect();
-        if !taken.is_empty() {
-            (self.deliver)(Event::Added(taken));
+    /// Tells of files that were taken in: of all that were picked, or of the next ones of a lot.
+    fn added(self: &Rc<Self>, found: Vec<Candidate>, lot: Option<u32>) {
+        let pictures = found.iter().any(|candidate| parts::may_show(&candidate.meta));
+        match lot {
+            Some(lot) => (self.deliver)(Event::Gathering { lot, found, more: true }),
+            None if found.is_empty() => {}
+            None => (self.deliver)(Event::Added(found)),
         }
-        for (path, reason) in portion.troubles {
-            self.refuse(path, ErrorCode::NoFile, &reason);
+        // What can be sent at once is on its way.
+        if pictures {
+            self.show_pictures();
         }
+    }
+
+    /// Shows small pictures from now on, if that is wanted.
+    fn show_pictures(self: &Rc<Self>) {
+        if let Some(form) = &*self.form.borrow()
+            && self.thumbnails
+            && self.thumbs.borrow().is_none()
+        {
+            let inner = Rc::downgrade(self);
+            let find = move |file| inner.upgrade()?.files.find_late(file);
+            self.thumbs.replace(Some(Part::thumbs(form, find, self.files.late())));
+        }
+    }
+
+    fn shrinks(&self, picked: &Picked) -> bool {
+        self.downscale.is_some() && downscale::may_shrink(&picked.file)
+    }
+
+    /// Takes pictures in, each as soon as it has been made smaller: from then on that is the file, for limits, for tries
+    /// and for what is remembered.
+    fn shrink(self: &Rc<Self>, pictures: Vec<Picked>, chosen_for: Option<FileId>) {
+        let Some(side) = self.downscale.filter(|_| !pictures.is_empty()) else { return };
+        let lot = self.lots.get();
+        self.lots.set(lot + 1);
+        self.added(Vec::new(), Some(lot));
+        let inner = Rc::downgrade(self);
+        clock::spawn(async move {
+            for picked in pictures {
+                let picked = downscale::shrink(picked, side).await;
+                let Some(inner) = inner.upgrade() else { return };
+                match inner.missing_like(&picked, chosen_for) {
+                    Some(file) => inner.picked_again(file, picked),
+                    None => inner.added(vec![inner.files.take(picked)], Some(lot)),
+                }
+            }
+            tell(&inner, Event::Gathering { lot, found: Vec::new(), more: false });
+        });
     }
 
     /// Lists something that cannot be taken. No sentence: the face of the widget has one for these.
@@ -710,12 +873,6 @@ impl Inner {
         let candidate = self.files.name_only(path);
         let error = ErrorBody::new(code, "").with_detail(reason);
         (self.deliver)(Event::Refused { candidate, error });
-    }
-
-    /// Whether a file of a picked folder is not wanted: it, or a folder on the way to it, has a name that begins with
-    /// a dot.
-    fn passes_over(&self, path: &str) -> bool {
-        !self.dotfiles && path.split('/').any(|name| name.starts_with('.'))
     }
 
     /// Asks the person who is about to leave the page.
@@ -765,6 +922,11 @@ impl Inner {
     }
 }
 
+/// Whether a file of a folder, or a folder on the way to it, has a name that begins with a dot.
+fn has_dot(path: &str) -> bool {
+    path.split('/').any(|name| name.starts_with('.'))
+}
+
 fn failed(file: FileId, request: RequestId, code: ErrorCode, status: u16) -> Event {
     Event::Failed { file, request, error: ErrorBody::new(code, ""), status, retry_after_ms: None }
 }
@@ -781,10 +943,27 @@ fn ending(file: FileId, request: RequestId, outcome: Outcome) -> Event {
             // Whatever took it, it was not a server of ours: nothing says that the file is stored.
             None => failed(ErrorBody::new(ErrorCode::BadAnswer, ""), answer.status, None),
         },
-        Outcome::Answered(answer) => {
-            failed(json::problem(&answer.body, answer.status), answer.status, answer.retry_after_ms)
+        Outcome::Answered(answer) => failed(refusal(&answer), answer.status, answer.retry_after_ms),
+    }
+}
+
+/// Why an answer refuses, as far as it says so: in a problem document, or in a text for people. A page with markup is
+/// for people who see it whole, what repeats its own status says nothing, and in what a broken server writes there is
+/// nothing for whom it is shown to.
+fn refusal(answer: &Answer) -> ErrorBody {
+    let mut error = json::problem(&answer.body, answer.status);
+    let is_text = || answer.header("Content-Type").is_some_and(|kind| kind.starts_with("text/plain"));
+    if error.message.is_empty() && answer.status < 500 && is_text() {
+        let text = answer.body.trim();
+        if text != answer.phrase() {
+            text.clone_into(&mut error.message);
         }
     }
+    if let Some((end, _)) = error.message.char_indices().nth(MOST_SAID) {
+        error.message.truncate(end);
+        error.message.push('\u{2026}');
+    }
+    error
 }
 
 /// What the page itself has to tell.
@@ -862,16 +1041,6 @@ fn active(
     heard: impl FnMut(&web_sys::Event) + 'static,
 ) -> EventListener {
     EventListener::new_with_options(target, name, EventListenerOptions::enable_prevent_default(), heard)
-}
-
-mod awake {
-    use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
-
-    #[wasm_bindgen(module = "/src/browser/awake.js")]
-    extern "C" {
-        #[wasm_bindgen(catch)]
-        pub(super) async fn awake(on: bool) -> Result<JsValue, JsValue>;
-    }
 }
 
 /// Takes the value with this key out of a short list. It is dropped by the caller, outside any borrow of the list.

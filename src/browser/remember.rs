@@ -83,6 +83,7 @@ pub(super) async fn read(id: &ProgressId) -> Option<Record> {
             name: string(value, "name")?,
             path: string(value, "path")?,
             size: number(value, "size")?,
+            original: None,
             modified_ms: number(value, "modified"),
             media_type: string(value, "type")?,
         },

@@ -7,7 +7,6 @@
 use std::rc::Rc;
 
 use js_sys::Date;
-use wasm_bindgen_futures::spawn_local;
 use web_sys::Url;
 
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
 };
 
 use super::{
-    Inner, ending, failed,
+    Inner, clock, ending, failed,
     files::Picked,
     json, sample, take,
     xhr::{Answer, Outcome, Request},
@@ -126,7 +125,7 @@ impl Inner {
         };
         self.unsent.borrow_mut().push((range.request, ()));
         let inner = Rc::downgrade(self);
-        spawn_local(async move {
+        clock::spawn(async move {
             let found = sample::of(&picked.file).await;
             let Some(inner) = inner.upgrade() else { return };
             let wanted = take(&mut inner.unsent.borrow_mut(), &range.request).is_some();
@@ -180,6 +179,8 @@ impl Inner {
 
     /// Deletes an upload on the server. Nobody waits for the answer; what cannot be deleted expires.
     pub(super) fn discard(self: &Rc<Self>, url: String, headers: &Pairs) {
+        // A receipt tells a path at the server that forms go to.
+        let url = Url::new_with_base(&url, &self.action).map_or(url, |full| full.href());
         let Some(mut request) = self.speak("DELETE", &url, headers) else { return };
         let (inner, key) = (Rc::downgrade(self), url.clone());
         request.on_end(move |_| {
@@ -221,7 +222,7 @@ impl Inner {
     fn take_sample(&self, picked: &Picked) {
         if picked.sample.get().is_none() {
             let picked = picked.clone();
-            spawn_local(async move { picked.sample.set(sample::of(&picked.file).await) });
+            clock::spawn(async move { picked.sample.set(sample::of(&picked.file).await) });
         }
     }
 }

@@ -52,6 +52,11 @@ impl Answer {
         self.xhr.get_response_header(name).ok().flatten()
     }
 
+    /// What its status line says beside the number; over HTTP/2 nothing.
+    pub(super) fn phrase(&self) -> String {
+        self.xhr.status_text().unwrap_or_default()
+    }
+
     /// The URL it came from, redirects followed.
     pub(super) fn url(&self) -> String {
         self.xhr.response_url()
@@ -106,6 +111,11 @@ impl Request {
 
     /// Calls back with how it ended, once.
     pub(super) fn on_end(&mut self, end: impl FnOnce(Outcome) + 'static) {
+        self.listen_to_end(Box::new(end));
+    }
+
+    /// One type for all that may follow: the bundle carries this once.
+    fn listen_to_end(&mut self, end: Box<dyn FnOnce(Outcome)>) {
         let end = Rc::new(Cell::new(Some(end)));
         for name in ["load", "error", "abort"] {
             let (end, xhr) = (Rc::clone(&end), self.xhr.clone());
@@ -185,7 +195,7 @@ impl Pace {
             self.tell();
         } else if self.trailing.borrow().is_none() {
             let pace = Rc::downgrade(self);
-            let timeout = Timeout::new((PACE_MS - since) as u32, move || {
+            let timeout = clock::after((PACE_MS - since) as u32, move || {
                 if let Some(pace) = pace.upgrade() {
                     pace.tell();
                 }

@@ -64,7 +64,8 @@ impl UploadElement {
         }
         if let Some(read) = read {
             let read = SendWrapper::new(read);
-            hooks = hooks.read_answer(move |status, text| questions::read_answer(&read, status, text));
+            hooks =
+                hooks.read_answer(move |status, text, url| questions::read_answer(&read, status, text, url));
         }
         let tell = move |event| {
             let (kind, detail) = values::event(&event);
@@ -100,10 +101,15 @@ impl UploadElement {
         self.handle.rows().iter().map(values::row).collect()
     }
 
+    /// The language around the element has changed.
+    pub fn speak(&self) {
+        self.handle.speak();
+    }
+
     /// Whether something in the list has not ended.
     pub fn busy(&self) -> bool {
         let total = self.handle.total();
-        total.active + total.held > 0
+        total.is_busy() || total.held > 0
     }
 
     /// Why a form cannot be sent: without files that it requires, or before what is in the list has ended.

@@ -35,8 +35,9 @@ pub(super) async fn before_request(page: Function, info: FileInfo, again: bool) 
 
 /// What an answer says, as the page reads it: an object is a receipt, anything thrown is an error. Only who tells a
 /// size has said what was stored.
-pub(super) fn read_answer(read: &Function, status: u16, text: &str) -> Result<Receipt, ErrorBody> {
-    let receipt = read.call2(&JsValue::NULL, &status.into(), &JsValue::from_str(text)).map_err(|thrown| {
+pub(super) fn read_answer(read: &Function, status: u16, text: &str, url: &str) -> Result<Receipt, ErrorBody> {
+    let read = read.call3(&JsValue::NULL, &status.into(), &text.into(), &url.into());
+    let receipt = read.map_err(|thrown| {
         let again = member(&thrown, "retryable").as_bool().unwrap_or(false);
         ErrorBody { retryable: again, ..ErrorBody::new(ErrorCode::BadAnswer, sentence(&thrown)) }
     })?;

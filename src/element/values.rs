@@ -45,7 +45,9 @@ pub(super) fn file(file: &FileInfo) -> JsValue {
         ("name", text(&file.name)),
         ("path", text(&file.path)),
         ("size", number(file.size)),
+        ("originalSize", file.original.map_or(JsValue::UNDEFINED, number)),
         ("type", text(&file.media_type)),
+        ("sha256", maybe(file.sha256.as_deref())),
     ])
 }
 

@@ -102,7 +102,10 @@ pub(super) fn own_size(options: &Options, listed: u64, size: u64) -> Result<(), 
     }
     if let Some(limit) = options.max_total.filter(|limit| listed.saturating_add(size) > *limit) {
         let text = format!("All files together may have {} at the most.", words(limit));
-        return Err(ErrorBody::new(ErrorCode::TooLarge, text).with_detail(limit.to_string()));
+        // Not a limit of this one: whoever has words of their own must be able to tell.
+        return Err(
+            ErrorBody::new(ErrorCode::TooLarge, text).with_detail(["total ", &limit.to_string()].concat())
+        );
     }
     Ok(())
 }
@@ -138,6 +141,7 @@ mod tests {
             name: name.to_owned(),
             path: String::new(),
             size: 1,
+            original: None,
             modified_ms: None,
             media_type: media_type.to_owned(),
         }

@@ -12,8 +12,9 @@ use super::{
 /// Names and values, in their order.
 pub type Pairs = Vec<(String, String)>;
 
-/// Reads the status and the text of an answer to a form: what was stored, or what is wrong.
-pub type ReadAnswer = Arc<dyn Fn(u16, &str) -> Result<Receipt, ErrorBody> + Send + Sync>;
+/// Reads an answer to a form by its status, its text and the URL it came from (redirects followed): what was stored, or
+/// what is wrong.
+pub type ReadAnswer = Arc<dyn Fn(u16, &str, &str) -> Result<Receipt, ErrorBody> + Send + Sync>;
 
 /// What the server is told of a file besides its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,6 +135,13 @@ pub enum Command {
         /// What it takes.
         need: Need,
     },
+    /// Tell the SHA-256 of a file, of which as much as was sent is hashed by now.
+    Digest {
+        /// The file.
+        file: FileId,
+        /// The question's number.
+        request: RequestId,
+    },
     /// Give this request up.
     Abort {
         /// The file.
@@ -216,6 +224,7 @@ pub enum Notice {
 /// for a `SendForm`, `Created` for a `Create` (`Accepted` where nothing is to follow), `Offset` for an `AskOffset`, `Accepted` (when the server says that it
 /// has the whole) or `Offset` for a `SendRange`, `Accepted` also for an `AskOffset` when the answer to that says so;
 /// every `Prepare` in at most one of `Prepared` and `Declined`, for a page may forget to answer;
+/// every `Digest` in exactly one `Digested`;
 /// every `Poll` in exactly one of `Polled` and `PollFailed`, an abandoned one perhaps in neither; when the runtime is
 /// dropped, every request is aborted, every timer cleared, and no event follows.
 pub trait Runtime {

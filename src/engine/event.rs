@@ -22,6 +22,8 @@ pub struct FileMeta {
     pub path: String,
     /// Length in bytes.
     pub size: u64,
+    /// Length in bytes of the file that it was made from, where it was made smaller before it is sent.
+    pub original: Option<u64>,
     /// Last change, milliseconds since 1970-01-01 UTC, where known.
     pub modified_ms: Option<u64>,
     /// Media type as the browser guesses it; may be empty.
@@ -83,9 +85,16 @@ pub struct Answer {
 pub enum Event {
     /// Files were picked, dropped, pasted or adopted.
     Added(Vec<Candidate>),
-    /// A folder is being walked: more files come, until the same is told with `false`. What was added meanwhile is
-    /// announced as one.
-    Gathering(bool),
+    /// A lot of files comes in portions: a folder is walked, or there are very many. Whatever comes before the lot is
+    /// whole is announced as one, and what is wanted of all files is wanted of those of the lot that are still to come.
+    Gathering {
+        /// The lot: counts up, never used twice.
+        lot: u32,
+        /// Its next files.
+        found: Vec<Candidate>,
+        /// Whether more of it comes.
+        more: bool,
+    },
     /// The runtime itself cannot take this one (a dropped folder, an unreadable file): it is listed as rejected
     /// with this reason, after what was added before, and never enters the queue.
     Refused {
@@ -157,6 +166,15 @@ pub enum Event {
         request: RequestId,
         /// Why.
         error: ErrorBody,
+    },
+    /// The file's digest, as the browser computed it.
+    Digested {
+        /// The file.
+        file: FileId,
+        /// The question it answers.
+        request: RequestId,
+        /// SHA-256, 64 lowercase hexadecimal digits; `None` when it cannot be had.
+        sha256: Option<String>,
     },
     /// The browser handed over this many bytes of the file in all (not of the request body).
     Sent {

@@ -49,6 +49,14 @@ pub enum Phase {
         /// What stopped the last try, if an error did.
         error: Option<ErrorBody>,
     },
+    /// The server says that it is stored, and the browser's digest of the file is awaited, to be compared with the
+    /// server's. It holds no slot.
+    Checking {
+        /// The question for the digest.
+        request: RequestId,
+        /// What the server stored.
+        receipt: Receipt,
+    },
     /// Held by the person. A form upload begins from nothing when it is resumed, a resumable one goes on.
     Paused,
     /// Remembered from before, and its file is not at hand.
@@ -185,6 +193,8 @@ pub(super) struct Item {
     pub(super) asked_again: bool,
     /// Whether it was told that this file has started.
     pub(super) started: bool,
+    /// SHA-256 of the file, 64 lowercase hexadecimal digits, once the browser has told it.
+    pub(super) sha256: Option<String>,
     /// What the two witnesses said of this try.
     pub(super) tally: Tally,
     /// Whether the bar shows the server's count. Otherwise nobody can be asked, and it shows the browser's.
@@ -260,6 +270,8 @@ pub(super) struct Share {
     pub(super) retryable: u32,
     /// Files whose rows count seconds.
     pub(super) counting: u32,
+    /// Files that hold a slot and wait to be sent.
+    pub(super) starting: u32,
     pub(super) size: u64,
     pub(super) sent: u64,
     pub(super) received: u64,
@@ -295,6 +307,7 @@ impl Item {
             refused: false,
             asked_again: false,
             started: false,
+            sha256: None,
             tally: Tally::default(),
             by_server: false,
             meter: Meter::start(0, 0),
@@ -411,6 +424,7 @@ impl Item {
             paused: one(matches!(phase, Phase::Paused)),
             retryable: one(self.can_retry() && !self.is_duplicate()),
             counting: one(phase.until_ms().is_some()),
+            starting: one(matches!(phase, Phase::Preparing { midway: false, .. } | Phase::Creating { .. })),
             ..Share::default()
         };
         if share.rejected + share.cancelled == 0 {
@@ -452,7 +466,7 @@ impl Share {
         macro_rules! each {
             ($($field:ident)+) => { $(self.$field = self.$field.wrapping_sub(old.$field).wrapping_add(new.$field);)+ };
         }
-        each!(active held done failed rejected cancelled pausable paused retryable counting);
+        each!(active held done failed rejected cancelled pausable paused retryable counting starting);
         each!(size sent received basis rest);
     }
 }

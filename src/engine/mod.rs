@@ -18,6 +18,7 @@
 //! | `window` | which rows of a long list are drawn |
 
 mod admit;
+mod checksum_tests;
 pub mod command;
 pub mod event;
 mod item;

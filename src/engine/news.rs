@@ -18,10 +18,17 @@ pub struct FileInfo {
     pub name: String,
     /// Its path inside the folder that was picked, with `/`; empty when a single file was picked.
     pub path: String,
-    /// Length in bytes.
+    /// Length in bytes, as it is sent.
     pub size: u64,
+    /// Length in bytes of the picture that was picked, where it was made smaller
+    /// ([`crate::wire::Options::downscale`]); not known any more of an upload from before the page was opened.
+    pub original: Option<u64>,
     /// Media type as the browser guesses it; may be empty.
     pub media_type: String,
+    /// SHA-256 of its bytes as the browser computed it, 64 lowercase hexadecimal digits, where digests are compared
+    /// ([`crate::wire::Options::checksum`]) and from the comparison on. Of a stored file whose receipt tells a digest
+    /// the two are equal.
+    pub sha256: Option<String>,
 }
 
 /// Something that happened to a file, or to all of them.
@@ -172,6 +179,8 @@ pub(super) fn info(item: &Item) -> FileInfo {
         name: item.meta.name.clone(),
         path: item.meta.path.clone(),
         size: item.meta.size,
+        original: item.meta.original,
         media_type: item.meta.media_type.clone(),
+        sha256: item.sha256.clone(),
     }
 }

@@ -33,7 +33,10 @@ use super::{
     retry::{self, Random},
 };
 
-use std::collections::VecDeque;
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+};
 
 /// No progress event for so long: the browser will tell nothing.
 pub(super) const SILENT_MS: u64 = 1_000;
@@ -92,11 +95,10 @@ pub struct Queue {
     /// Files the polls ask about.
     watched: Vec<FileId>,
     pub(super) dirty: Vec<FileId>,
-    /// What tells one file from another, shortened, of every file that was ever listed: looked through instead of all
-    /// that is known of them.
+    /// What tells one file from another, shortened, of every file that was ever listed; sorted.
     marks: Vec<(u32, FileId)>,
-    /// Folders that are being walked.
-    gathering: u32,
+    /// Lots of which more comes.
+    lots: Vec<(u32, Wanted)>,
     /// Files that were accepted and refused, and not told of yet.
     gathered: (u32, u32),
     /// Everything has ended, and that has not been told yet.
@@ -143,7 +145,7 @@ impl Queue {
             watched: Vec::new(),
             dirty: Vec::new(),
             marks: Vec::new(),
-            gathering: 0,
+            lots: Vec::new(),
             gathered: (0, 0),
             end_untold: false,
             next_request: 1,
@@ -171,7 +173,7 @@ impl Queue {
         let Share { active, held, done, failed, rejected, cancelled, .. } = self.sums;
         // What is held ends nothing, and does not stand in the way of the end of the others.
         self.end_untold = active == 0 && (held < left || self.end_untold);
-        if self.gathering == 0 && std::mem::take(&mut self.end_untold) && !self.items.is_empty() {
+        if self.lots.is_empty() && std::mem::take(&mut self.end_untold) && !self.items.is_empty() {
             let failed = failed + rejected + cancelled;
             turn.out.push(Command::Notify(Notice::AllEnded { done, failed }));
             if self.listening {
@@ -229,6 +231,11 @@ impl Queue {
         self.options.dialect != Dialect::Plimsoll
     }
 
+    /// Whether a lot is not whole yet.
+    pub(super) fn is_gathering(&self) -> bool {
+        !self.lots.is_empty()
+    }
+
     pub(super) fn find(&self, id: FileId) -> Option<usize> {
         self.items.binary_search_by_key(&id, |item| item.id).ok()
     }
@@ -244,11 +251,18 @@ impl Queue {
     }
 
     fn take_in(&mut self, event: Event, turn: &mut Turn) {
+        for (_, wanted) in &mut self.lots {
+            *wanted = wanted.after(&event);
+        }
         match event {
-            Event::Added(candidates) => self.add(candidates, turn),
-            Event::Gathering(begins) => {
-                self.gathering = if begins { self.gathering + 1 } else { self.gathering.saturating_sub(1) };
-                self.announce(turn);
+            Event::Added(candidates) => self.add(candidates, Wanted::AsEver, turn),
+            Event::Gathering { lot, found, more } => {
+                let known = self.lots.iter().position(|(known, _)| *known == lot);
+                let wanted = known.map_or(Wanted::AsEver, |at| self.lots.swap_remove(at).1);
+                if more {
+                    self.lots.push((lot, wanted));
+                }
+                self.add(found, wanted, turn);
             }
             Event::Refused { candidate, error } => {
                 if self.find(candidate.id).is_none() {
@@ -320,6 +334,7 @@ impl Queue {
                     self.enter(at, Phase::Rejected { reason: error }, turn);
                 }
             }
+            Event::Digested { file, request, sha256 } => self.digested(file, request, sha256, turn),
             Event::Sent { file, request, loaded } => {
                 if let Some(at) = self.current(file, request) {
                     self.sent(at, loaded, turn);
@@ -390,10 +405,14 @@ impl Queue {
 
     // --- Files come and go ---
 
-    fn add(&mut self, candidates: Vec<Candidate>, turn: &mut Turn) {
+    fn add(&mut self, candidates: Vec<Candidate>, wanted: Wanted, turn: &mut Turn) {
         for candidate in candidates {
             // A number that is listed already is the same file told twice.
             if self.find(candidate.id).is_some() {
+                continue;
+            }
+            if wanted == Wanted::Gone {
+                turn.out.push(Command::Forget { file: candidate.id });
                 continue;
             }
             match self.admit(&candidate) {
@@ -404,7 +423,12 @@ impl Queue {
                 }
                 Ok(()) => {
                     self.gathered.0 += 1;
-                    self.list(candidate, Phase::Queued { ready: self.options.auto_start }, turn);
+                    let phase = match wanted {
+                        Wanted::Hold => Phase::Paused,
+                        Wanted::Stop => Phase::Cancelled,
+                        _ => Phase::Queued { ready: self.options.auto_start || wanted == Wanted::Go },
+                    };
+                    self.list(candidate, phase, turn);
                 }
                 Err(reason) => {
                     self.gathered.1 += 1;
@@ -417,7 +441,7 @@ impl Queue {
 
     /// Tells what was added, unless more is coming.
     fn announce(&mut self, turn: &mut Turn) {
-        if self.gathering == 0 && self.gathered != (0, 0) {
+        if self.lots.is_empty() && self.gathered != (0, 0) {
             let (accepted, rejected) = std::mem::take(&mut self.gathered);
             turn.out.push(Command::Notify(Notice::Added { accepted, rejected }));
         }
@@ -427,7 +451,8 @@ impl Queue {
     /// is picked again for a reason.
     fn is_listed(&self, meta: &FileMeta) -> bool {
         let mark = mark(meta);
-        let like = self.marks.iter().filter(|(known, _)| *known == mark);
+        let first = self.marks.partition_point(|(known, _)| *known < mark);
+        let like = self.marks[first..].iter().take_while(|(known, _)| *known == mark);
         let mut like = like.filter_map(|(_, id)| self.find(*id)).map(|at| &self.items[at]);
         like.any(|item| item.meta == *meta && !item.phase.has_ended())
     }
@@ -441,7 +466,8 @@ impl Queue {
     }
 
     pub(super) fn list(&mut self, candidate: Candidate, phase: Phase, turn: &mut Turn) {
-        self.marks.push((mark(&candidate.meta), candidate.id));
+        let mark = (mark(&candidate.meta), candidate.id);
+        self.marks.insert(self.marks.partition_point(|known| *known < mark), mark);
         let at = self.items.partition_point(|item| item.id < candidate.id);
         let way = self.way(candidate.meta.size);
         self.items.insert(at, Item::new(candidate, Phase::Queued { ready: false }, way));
@@ -495,7 +521,7 @@ impl Queue {
     fn pause(&mut self, at: usize, turn: &mut Turn) {
         match self.items[at].phase {
             // The server has everything: there is nothing to hold any more.
-            Phase::Processing { .. } | Phase::Paused | Phase::Missing { .. } => {}
+            Phase::Processing { .. } | Phase::Checking { .. } | Phase::Paused | Phase::Missing { .. } => {}
             Phase::Queued { .. }
             | Phase::Preparing { .. }
             | Phase::Creating { .. }
@@ -686,10 +712,54 @@ impl Queue {
     fn accepted(&mut self, at: usize, receipt: Receipt, turn: &mut Turn) {
         let receipt = filled_in(&self.items[at], receipt);
         if receipt.size == self.items[at].meta.size {
-            self.enter(at, Phase::Done { receipt }, turn);
+            self.stored(at, receipt, turn);
         } else {
             self.length_differs(at, turn);
         }
+    }
+
+    /// The server says that it is stored. Where digests are compared that counts only once they were.
+    pub(super) fn stored(&mut self, at: usize, receipt: Receipt, turn: &mut Turn) {
+        if self.options.checksum.is_empty() {
+            return self.enter(at, Phase::Done { receipt }, turn);
+        }
+        let (request, can_ask) = (self.new_request(), self.can_ask());
+        let item = &mut self.items[at];
+        // Cancelled now and wanted again later it is not to be sent twice.
+        item.fate_unknown = can_ask && !item.is_resumable();
+        turn.out.push(Command::Digest { file: item.id, request });
+        self.enter(at, Phase::Checking { request, receipt }, turn);
+    }
+
+    /// A digest that cannot be had, here or there, refutes nothing.
+    fn digested(&mut self, file: FileId, request: RequestId, sha256: Option<String>, turn: &mut Turn) {
+        let Some(at) = self.find(file) else { return };
+        let receipt = match &self.items[at].phase {
+            Phase::Checking { request: asked, receipt } if *asked == request => receipt.clone(),
+            _ => return,
+        };
+        let differs = match (&sha256, &receipt.sha256) {
+            (Some(here), Some(there)) => !here.eq_ignore_ascii_case(there),
+            _ => false,
+        };
+        self.items[at].sha256 = sha256;
+        if !differs {
+            return self.enter(at, Phase::Done { receipt }, turn);
+        }
+        // What is not the file is not left lying there under its name.
+        if self.items[at].is_resumable() {
+            self.give_up_upload(at, turn);
+        } else {
+            if !self.is_foreign() {
+                turn.out.push(Command::Discard { url: receipt.url, headers: self.headers(at) });
+            }
+            // Sent again under the same id it would be answered with what was stored under that.
+            let item = &mut self.items[at];
+            item.progress_id = item.progress_id.successor();
+        }
+        self.items[at].fate_unknown = false;
+        let error = ErrorBody::new(ErrorCode::DigestMismatch, "");
+        self.enter(at, Phase::Failed { error, again: true }, turn);
     }
 
     fn failed(
@@ -978,7 +1048,7 @@ impl Queue {
             // Without a receipt that fits there is nothing to show for it: the answer itself will tell.
             if let Some(receipt) = receipt(item, frame.receipts).filter(|receipt| receipt.proof.is_stored()) {
                 self.give_up_request(at, turn);
-                return self.enter(at, Phase::Done { receipt }, turn);
+                return self.stored(at, receipt, turn);
             }
             if !foreign {
                 return;
@@ -1044,7 +1114,7 @@ impl Queue {
         match frame.state {
             ProgressState::Done => {
                 if let Some(receipt) = receipt(item, frame.receipts) {
-                    self.enter(at, Phase::Done { receipt }, turn);
+                    self.stored(at, receipt, turn);
                 }
             }
             ProgressState::Failed => match frame.error.filter(|error| !error.retryable) {
@@ -1161,8 +1231,13 @@ impl Queue {
     fn send_poll(&mut self, turn: &mut Turn) {
         let mut asked: Vec<usize> = self.watched.iter().filter_map(|id| self.find(*id)).collect();
         if asked.len() > POLL_IDS {
-            asked.sort_by_key(|at| self.items[*at].next_poll_ms);
-            asked.truncate(POLL_IDS);
+            // A heap and not a sort: this much less code goes to every page.
+            let due = asked
+                .iter()
+                .enumerate()
+                .map(|(place, at)| Reverse((self.items[*at].next_poll_ms, place, *at)));
+            let mut due: BinaryHeap<_> = due.collect();
+            asked = std::iter::from_fn(|| due.pop()).take(POLL_IDS).map(|Reverse((.., at))| at).collect();
         }
         let ids = asked.iter().map(|at| self.items[*at].progress_id.clone()).collect();
         let poll = self.new_request();
@@ -1285,6 +1360,10 @@ impl Queue {
                 Phase::Waiting { .. } => self.ready.push_front(id),
                 _ => self.ready.push_back(id),
             },
+            Phase::Checking { .. } => {
+                item.tally.sent = item.meta.size;
+                item.tally.received = item.meta.size;
+            }
             Phase::Done { .. } => {
                 let size = item.meta.size;
                 item.tally.sent = size;
@@ -1333,6 +1412,37 @@ impl Queue {
             } else {
                 self.watched.retain(|watched| *watched != id);
             }
+        }
+    }
+}
+
+/// What a person wants of the files of a lot that are still to come, by what was wanted of all files meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Wanted {
+    /// Nothing was said.
+    AsEver,
+    /// To be sent, without a start of their own.
+    Go,
+    /// Paused.
+    Hold,
+    /// Cancelled.
+    Stop,
+    /// Cancelled and off the list: they are not even listed.
+    Gone,
+}
+
+impl Wanted {
+    /// What is wanted after this event.
+    fn after(self, event: &Event) -> Self {
+        match (event, self) {
+            (Event::Start(Scope::All), Self::AsEver)
+            | (Event::Resume(Scope::All), Self::Hold)
+            | (Event::Retry(Scope::All), Self::Stop) => Self::Go,
+            (Event::Pause(Scope::All), Self::AsEver | Self::Go) => Self::Hold,
+            (Event::Cancel(Scope::All), Self::AsEver | Self::Go | Self::Hold) => Self::Stop,
+            (Event::TakeOff(Scope::All) | Event::Remove(Scope::All), Self::Stop) => Self::Gone,
+            (Event::Undo, Self::Gone) => Self::Stop,
+            _ => self,
         }
     }
 }

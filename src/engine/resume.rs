@@ -196,7 +196,7 @@ impl Queue {
         if frame.state == ProgressState::Done {
             if let Some(receipt) = queue::receipt(item, frame.receipts) {
                 self.give_up_request(at, turn);
-                self.enter(at, Phase::Done { receipt }, turn);
+                self.stored(at, receipt, turn);
             }
             return;
         }
@@ -299,7 +299,7 @@ impl Queue {
         self.enter(at, Phase::Failed { error, again: true }, turn);
     }
 
-    fn give_up_upload(&mut self, at: usize, turn: &mut Turn) {
+    pub(super) fn give_up_upload(&mut self, at: usize, turn: &mut Turn) {
         let headers = self.headers(at);
         give_up(&mut self.items[at], headers, turn);
     }

@@ -82,6 +82,17 @@ pub(super) enum Page {
     Declines,
 }
 
+/// How the digest of a file turns out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Digest {
+    /// The server stored just this, as the browser knows after so many milliseconds.
+    Agrees(u64),
+    /// The server stored something else.
+    Differs,
+    /// The browser cannot tell.
+    Unknown,
+}
+
 pub(super) struct Sim {
     pub(super) queue: Queue,
     pub(super) now: u64,
@@ -97,10 +108,17 @@ pub(super) struct Sim {
     agreed: BTreeSet<FileId>,
     /// Questions to the page.
     questions: BTreeSet<RequestId>,
+    /// How the files' digests compare with those of the server, where they are compared.
+    digests: Vec<Digest>,
+    /// Digests that are awaited.
+    digesting: BTreeMap<FileId, RequestId>,
     /// The last request was refused for who sent it.
     unauthorized: BTreeSet<FileId>,
     /// What the page was told last of each file that is listed.
     told_of: BTreeMap<FileId, &'static str>,
+    /// Lots of which more comes, and those of which nothing is wanted any more.
+    lots: BTreeSet<u32>,
+    stopped: BTreeSet<u32>,
     options: Options,
     timers: BTreeMap<Timer, u64>,
     mail: BTreeMap<(u64, u64), Post>,
@@ -189,8 +207,12 @@ impl Sim {
             answered: BTreeSet::new(),
             agreed: BTreeSet::new(),
             questions: BTreeSet::new(),
+            digests: Vec::new(),
+            digesting: BTreeMap::new(),
             unauthorized: BTreeSet::new(),
             told_of: BTreeMap::new(),
+            lots: BTreeSet::new(),
+            stopped: BTreeSet::new(),
             options,
             timers: BTreeMap::new(),
             mail: BTreeMap::new(),
@@ -224,6 +246,12 @@ impl Sim {
         self
     }
 
+    /// The same where digests are compared, with these outcomes in turn.
+    pub(super) fn with_digests(mut self, digests: &[Digest]) -> Self {
+        self.digests = digests.to_vec();
+        self
+    }
+
     fn meet_page(&mut self) {
         self.queue.listen();
         self.queue.consult(!self.page.is_empty(), !self.page.is_empty());
@@ -241,6 +269,22 @@ impl Sim {
         let ids = candidates.iter().map(|candidate| candidate.id).collect();
         self.deliver(Event::Added(candidates));
         ids
+    }
+
+    /// Brings the next files of a lot.
+    pub(super) fn portion(&mut self, lot: u32, sizes: &[u64], more: bool) {
+        let found: Vec<_> = sizes.iter().map(|size| self.candidate(*size)).collect();
+        // Cancelled before they were listed.
+        if self.stopped.contains(&lot) {
+            self.gone.extend(found.iter().map(|candidate| candidate.id));
+        }
+        if more {
+            self.lots.insert(lot);
+        } else {
+            self.lots.remove(&lot);
+            self.stopped.remove(&lot);
+        }
+        self.deliver(Event::Gathering { lot, found, more });
     }
 
     fn candidate(&mut self, size: u64) -> Candidate {
@@ -261,6 +305,7 @@ impl Sim {
                 name: format!("{number}.bin"),
                 path: String::new(),
                 size,
+                original: None,
                 modified_ms: None,
                 media_type: String::new(),
             },
@@ -349,8 +394,18 @@ impl Sim {
                     self.off.clear();
                 }
             }
-            Event::Retry(scope) | Event::Resume(scope) | Event::Start(scope) => self.wanted(*scope),
-            Event::Cancel(scope) => self.leave(|row| in_scope(*scope, row.id) && !row.state.has_ended()),
+            Event::Retry(scope) | Event::Resume(scope) | Event::Start(scope) => {
+                if *scope == Scope::All && matches!(event, Event::Retry(_)) {
+                    self.stopped.clear();
+                }
+                self.wanted(*scope);
+            }
+            Event::Cancel(scope) => {
+                if *scope == Scope::All {
+                    self.stopped.clone_from(&self.lots);
+                }
+                self.leave(|row| in_scope(*scope, row.id) && !row.state.has_ended());
+            }
             Event::Remove(Scope::One(id)) => self.leave(|row| row.id == *id),
             Event::Remove(Scope::All) => self.leave(|row| row.state.has_ended()),
             Event::TakeOff(scope) => self.lay_aside(*scope),
@@ -391,11 +446,19 @@ impl Sim {
             self.flights.remove(&file);
             assert!(self.ended.insert(request), "(5) ended twice: {request:?}");
         }
+        if let Event::Digested { file, request, .. } = &event
+            && self.digesting.get(file) == Some(request)
+        {
+            self.digesting.remove(file);
+        }
         if let Event::Polled { poll, .. } | Event::PollFailed { poll } = &event {
             self.polls_out.remove(poll);
         }
         if named.is_some()
-            || matches!(event, Event::Polled { .. } | Event::PollFailed { .. } | Event::Fired(_))
+            || matches!(
+                event,
+                Event::Polled { .. } | Event::PollFailed { .. } | Event::Fired(_) | Event::Digested { .. }
+            )
         {
             self.news.push(event.clone());
         }
@@ -448,7 +511,12 @@ impl Sim {
             }
             UploadEvent::Stored { file, receipt } => {
                 assert_eq!(receipt.size, file.size);
-                (file, "stored", &["started", "progress", "paused", "resumed", "added", "failed"])
+                // What was cancelled after it had been sent, and is wanted again, is stored without another start.
+                (
+                    file,
+                    "stored",
+                    &["started", "progress", "paused", "resumed", "added", "failed", "cancelled"],
+                )
             }
             UploadEvent::Failed { file, .. } => {
                 (file, "failed", &["added", "started", "progress", "resumed", "failed", "cancelled"])
@@ -476,6 +544,7 @@ impl Sim {
                 return;
             }
             UploadEvent::Ended { .. } => {
+                assert!(self.lots.is_empty(), "ended, and more comes");
                 let held = |state| matches!(state, RowState::Paused | RowState::Missing { .. });
                 let mut states = self.queue.rows().map(|id| self.row(id).state);
                 let over = states.all(|state| state.has_ended() || held(state));
@@ -514,7 +583,7 @@ impl Sim {
 
     fn check(&mut self, event: &Event) {
         let slots = usize::from(self.options.concurrency.clamp(1, 4));
-        let mut sums = TotalView::default();
+        let mut sums = TotalView { gathering: !self.lots.is_empty(), ..TotalView::default() };
         let ids: Vec<_> = self.queue.rows().collect();
         for id in &ids {
             let row = self.row(*id);
@@ -544,6 +613,10 @@ impl Sim {
                 RowState::Creating | RowState::Sending | RowState::Processing => {
                     assert!(self.flights.contains_key(id), "{row:?}");
                 }
+                RowState::Checking => {
+                    assert!(self.digesting.contains_key(id), "nobody is asked: {row:?}");
+                    assert!(!self.flights.contains_key(id), "it holds a slot: {row:?}");
+                }
                 _ => {}
             }
             if row.state == RowState::Done {
@@ -572,6 +645,7 @@ impl Sim {
             sums.offers.cancel |= row.can_cancel;
             sums.offers.retry |= row.can_retry;
             sums.offers.clear |= row.state.has_ended();
+            sums.starting += u32::from(row.state == RowState::Creating);
             sums.counts_down |= matches!(row.state, RowState::Waiting { seconds: Some(_) });
             self.shown.insert(*id, row);
         }
@@ -618,6 +692,7 @@ impl Sim {
             | Command::AskOffset { file, .. }
             | Command::SendRange { file, .. }
             | Command::Prepare { file: FileInfo { id: file, .. }, .. }
+            | Command::Digest { file, .. }
             | Command::Remember { file, .. }
             | Command::FetchFile { file, .. } => Some(*file),
             Command::Arm { timer: Timer::Retry(file) | Timer::Silent(file) | Timer::Stall(file), .. } => {
@@ -652,6 +727,7 @@ impl Sim {
                 self.take_off(file.id, request);
                 self.put_to_page(file.id, request, upload, again);
             }
+            Command::Digest { file, request } => self.digest(file, request),
             Command::AskOffset { file, request, url, .. } => {
                 self.take_off(file, request);
                 self.ask_offset(file, request, &url);
@@ -715,6 +791,17 @@ impl Sim {
             Page::Declines => (5, agrees(Answer::default())),
         };
         self.post(after, Post::Event(event));
+    }
+
+    fn digest(&mut self, file: FileId, request: RequestId) {
+        assert!(!self.digests.is_empty(), "asked for a digest that nobody wants");
+        self.digesting.insert(file, request);
+        let (after, sha256) = match cycle(&mut self.digests).unwrap_or(Digest::Unknown) {
+            Digest::Agrees(after) => (after, Some(Self::SHA256.to_owned())),
+            Digest::Differs => (3, Some("0".repeat(64))),
+            Digest::Unknown => (3, None),
+        };
+        self.post(after, Post::Event(Event::Digested { file, request, sha256 }));
     }
 
     fn take_off(&mut self, file: FileId, request: RequestId) {
@@ -1078,8 +1165,11 @@ impl Sim {
         self.news.clear();
         self.agreed.clear();
         self.questions.clear();
+        self.digesting.clear();
         self.unauthorized.clear();
         self.told_of.clear();
+        self.lots.clear();
+        self.stopped.clear();
         if listens {
             self.meet_page();
         }
@@ -1164,6 +1254,9 @@ impl Sim {
         Self::receipt_of(self.files[&file].meta.size)
     }
 
+    /// The digest that every receipt tells.
+    const SHA256: &str = "5f78c33274e43fa9de5659265c1d917e25c03722dcb0b8d27db8d5feaa813953";
+
     /// A receipt for so many bytes.
     pub(super) fn receipt_of(size: u64) -> Receipt {
         Receipt {
@@ -1171,7 +1264,7 @@ impl Sim {
             name: "x.bin".to_owned(),
             size,
             media_type: String::new(),
-            sha256: None,
+            sha256: Some(Self::SHA256.to_owned()),
             stored_ms: 0,
             url: "/files/aaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned(),
             ..Receipt::default()

@@ -25,12 +25,13 @@ fn forms() -> Options {
 // --- The eight invariants ---
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Reload(Vec<Option<Need>>),
     AtHand(usize),
     NotAtHand(usize, Need),
     Changed(usize, u64),
     Add(Vec<u64>),
+    Portion(u32, Vec<u64>, bool),
     Wish(u8, Option<usize>),
     Pass(u64),
     Online(bool),
@@ -39,10 +40,12 @@ enum Step {
     Spurious(u8, usize),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let size = prop_oneof![Just(0), Just(1), 2_u64..100_000, Just(50 * MB)];
     let step = prop_oneof![
-        3 => prop::collection::vec(size, 1..5).prop_map(Step::Add),
+        3 => prop::collection::vec(size.clone(), 1..5).prop_map(Step::Add),
+        2 => (0_u32..3, prop::collection::vec(size, 0..3), prop::bool::weighted(0.7))
+            .prop_map(|(lot, sizes, more)| Step::Portion(lot, sizes, more)),
         4 => (0_u8..9, prop::option::weighted(0.8, 0_usize..8)).prop_map(|(wish, file)| Step::Wish(wish, file)),
         8 => prop_oneof![0_u64..500, 500_u64..5_000, Just(20_000_u64)].prop_map(Step::Pass),
         1 => any::<bool>().prop_map(Step::Online),
@@ -59,7 +62,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..30)
 }
 
-fn fates() -> impl Strategy<Value = Vec<Fate>> {
+pub(super) fn fates() -> impl Strategy<Value = Vec<Fate>> {
     let fate = prop_oneof![
         4 => Just(Fate::Good),
         1 => Just(Fate::Silent),
@@ -83,7 +86,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
     prop::collection::vec(fate, 1..6)
 }
 
-fn poll_fates() -> impl Strategy<Value = Vec<PollFate>> {
+pub(super) fn poll_fates() -> impl Strategy<Value = Vec<PollFate>> {
     let fate = prop_oneof![
         6 => (1_u64..1_500).prop_map(PollFate::Answered),
         2 => Just(PollFate::Fails),
@@ -104,10 +107,14 @@ fn page() -> impl Strategy<Value = Vec<Page>> {
 }
 
 fn live(steps: Vec<Step>, fates: &[Fate], poll_fates: &[PollFate], page: &[Page], options: Options) -> Sim {
-    let mut sim = Sim::new(options, fates, poll_fates).with_page(page);
+    live_through(steps, Sim::new(options, fates, poll_fates).with_page(page))
+}
+
+pub(super) fn live_through(steps: Vec<Step>, mut sim: Sim) -> Sim {
     for step in steps {
         match step {
             Step::Add(sizes) => drop(sim.add(&sizes)),
+            Step::Portion(lot, sizes, more) => sim.portion(lot, &sizes, more),
             Step::Wish(wish, file) => {
                 let scope = file.map_or(Scope::All, |file| Scope::One(sim.file(file)));
                 sim.deliver(match wish {
@@ -154,7 +161,7 @@ fn live(steps: Vec<Step>, fates: &[Fate], poll_fates: &[PollFate], page: &[Page]
 
 /// As many lives as `PROPTEST_CASES` says. One that fails is kept in `proptest-regressions`, which belongs into the
 /// repository: from then on it is lived again in every run.
-fn lives() -> ProptestConfig {
+pub(super) fn lives() -> ProptestConfig {
     let asked = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_some() { asked } else { ProptestConfig { cases: 400, ..asked } }
 }
@@ -1038,18 +1045,82 @@ fn the_same_file_twice_is_said_and_sent_only_when_it_is_wanted() {
 #[test]
 fn what_a_walk_finds_is_told_once_when_it_is_over() {
     let mut queue = Queue::new(&forms(), 1);
-    queue.handle(Event::Gathering(true), 0);
-    queue.handle(Event::Gathering(true), 0);
-    assert_eq!(notices(&queue.handle(Event::Added(vec![Sim::candidate_of(1, 1)]), 0)), []);
-    queue.handle(Event::Gathering(false), 0);
+    queue.handle(portion(1, &[], true), 0);
+    queue.handle(portion(2, &[], true), 0);
+    assert_eq!(notices(&queue.handle(portion(2, &[1], true), 0)), []);
+    queue.handle(portion(1, &[], false), 0);
     let refused = Event::Refused {
         candidate: Sim::candidate_of(2, 0),
         error: ErrorBody::new(ErrorCode::NoFile, "").with_detail("empty-folder"),
     };
     assert_eq!(notices(&queue.handle(refused, 0)), []);
     assert_eq!(notices(&queue.handle(Event::Cancel(Scope::All), 0)), [], "more may come");
-    let told = notices(&queue.handle(Event::Gathering(false), 0));
+    assert!(queue.total(0).gathering);
+    let told = notices(&queue.handle(portion(2, &[], false), 0));
     let added = Notice::Added { accepted: 1, rejected: 1 };
     assert_eq!(told, [added, Notice::AllEnded { done: 0, failed: 2 }]);
-    assert_eq!(notices(&queue.handle(Event::Gathering(false), 0)), [], "nor twice");
+    assert_eq!(notices(&queue.handle(portion(2, &[], false), 0)), [], "nor twice");
+    assert!(!queue.total(0).gathering);
+}
+
+/// The next files of a lot, by their numbers.
+fn portion(lot: u32, numbers: &[u32], more: bool) -> Event {
+    let found = numbers.iter().map(|number| Sim::candidate_of(*number, 10)).collect();
+    Event::Gathering { lot, found, more }
+}
+
+/// A lot of which one file is in the list, the others come after these wishes about all files: the states of the first
+/// and of a later one, and the requests that were sent.
+fn wished_for(auto_start: bool, wishes: &[Event]) -> (Option<RowState>, Option<RowState>, usize) {
+    let options = Options { auto_start, ..forms() };
+    let mut queue = Queue::new(&options, 1);
+    let mut commands = queue.handle(portion(1, &[1], true), 0);
+    for wish in wishes {
+        commands.extend(queue.handle(wish.clone(), 0));
+    }
+    commands.extend(queue.handle(portion(1, &[2], true), 0));
+    commands.extend(queue.handle(portion(1, &[], false), 0));
+    let sent = commands.iter().filter(|command| matches!(command, Command::SendForm { .. })).count();
+    let state = |number| queue.row(FileId(number), 0).map(|row| row.state);
+    (state(1), state(2), sent)
+}
+
+#[test]
+fn what_is_wanted_of_all_holds_for_what_is_still_to_come() {
+    use RowState::*;
+    let (pause, resume, start) =
+        (Event::Pause(Scope::All), Event::Resume(Scope::All), Event::Start(Scope::All));
+    let (cancel, retry, clear) =
+        (Event::Cancel(Scope::All), Event::Retry(Scope::All), Event::TakeOff(Scope::All));
+    let check = |auto_start, wishes: &[&Event], first: Option<RowState>, sent| {
+        let wishes: Vec<_> = wishes.iter().copied().cloned().collect();
+        let (one, two, sends) = wished_for(auto_start, &wishes);
+        assert_eq!((one, two, sends), (first, first, sent), "{auto_start} {wishes:?}");
+    };
+    check(true, &[], Some(Sending), 2);
+    check(false, &[], Some(Queued), 0);
+    check(false, &[&start], Some(Sending), 2);
+    check(true, &[&pause], Some(Paused), 1);
+    check(false, &[&pause, &resume], Some(Sending), 2);
+    check(true, &[&cancel], Some(Cancelled), 1);
+    check(false, &[&start, &pause, &cancel, &start], Some(Cancelled), 1);
+    check(false, &[&cancel, &retry], Some(Sending), 2);
+    check(true, &[&cancel, &clear], None, 1);
+    check(true, &[&cancel, &clear, &Event::Undo], Some(Cancelled), 1);
+    check(true, &[&cancel, &Event::Remove(Scope::All)], None, 1);
+    // What is wanted of one is wanted of that one.
+    let (one, two, _) = wished_for(true, &[Event::Cancel(Scope::One(FileId(1)))]);
+    assert_eq!((one, two), (Some(Cancelled), Some(Sending)));
+}
+
+#[test]
+fn a_wish_is_none_of_the_lots_that_begin_after_it() {
+    let mut queue = Queue::new(&forms(), 1);
+    queue.handle(portion(1, &[1], true), 0);
+    queue.handle(Event::Cancel(Scope::All), 0);
+    queue.handle(portion(2, &[2], true), 0);
+    queue.handle(Event::Added(vec![Sim::candidate_of(3, 10)]), 0);
+    queue.handle(portion(1, &[4], false), 0);
+    let states: Vec<_> = queue.rows().map(|id| queue.row(id, 0).unwrap().state).collect();
+    assert_eq!(states, [RowState::Cancelled, RowState::Sending, RowState::Sending, RowState::Cancelled]);
 }

@@ -31,8 +31,12 @@ pub struct RowView {
     pub name: String,
     /// Its path inside a picked folder; empty for a single file.
     pub path: String,
-    /// Length in bytes.
+    /// Its media type (RFC 6838), as the browser guesses by the name; empty when it does not.
+    pub media_type: String,
+    /// Length in bytes, as it is sent.
     pub size: u64,
+    /// Length in bytes before it was made smaller, where it was.
+    pub original: Option<u64>,
     /// Where it stands.
     pub state: RowState,
     /// Bytes handed over by the browser, at most `size`.
@@ -57,6 +61,8 @@ pub struct RowView {
     pub error: Option<ErrorBody>,
     /// What the server stored.
     pub receipt: Option<Receipt>,
+    /// Whether what the server stored was compared with the file, by the digests of both, and is the same.
+    pub checked: bool,
     /// Whether a stop makes sense now.
     pub can_cancel: bool,
     /// Whether another try makes sense now.
@@ -80,6 +86,8 @@ pub enum RowState {
     Sending,
     /// The server has everything and has not answered yet.
     Processing,
+    /// The server says that it is stored, and that is being compared with the file.
+    Checking,
     /// Waits for the next try; seconds left until then, or offline.
     Waiting {
         /// Seconds until the next try; `None` while offline.
@@ -109,6 +117,7 @@ impl RowState {
             Self::Creating => "creating",
             Self::Sending => "sending",
             Self::Processing => "processing",
+            Self::Checking => "checking",
             Self::Waiting { .. } => "waiting",
             Self::Paused => "paused",
             Self::Missing { .. } => "missing",
@@ -201,6 +210,10 @@ pub struct TotalView {
     pub failed: u32,
     /// Files that are queued, running or waiting.
     pub active: u32,
+    /// Of these, about to be sent: set up, or asked about. No work that can wait belongs before theirs.
+    pub starting: u32,
+    /// Whether more files are on their way into the list.
+    pub gathering: bool,
     /// Files that nothing happens to until a person wants it: paused ones, and those whose file is missing.
     pub held: u32,
     /// Bytes of all files counted here.
@@ -217,6 +230,13 @@ pub struct TotalView {
     pub seconds_left: Option<u64>,
 }
 
+impl TotalView {
+    /// Whether something is under way, or on its way into the list.
+    pub fn is_busy(&self) -> bool {
+        self.active > 0 || self.gathering
+    }
+}
+
 impl Queue {
     /// What the row of a file shows at this moment; `None` when it is not listed. What depends on time alone, a
     /// countdown for one, is as of `now_ms`.
@@ -231,7 +251,9 @@ impl Queue {
             id,
             name: item.meta.name.clone(),
             path: item.meta.path.clone(),
+            media_type: item.meta.media_type.clone(),
             size,
+            original: item.meta.original,
             state: state(&item.phase, now_ms),
             sent: item.tally.sent,
             received: item.tally.received,
@@ -255,6 +277,11 @@ impl Queue {
                 Phase::Done { receipt } => Some(receipt.clone()),
                 _ => None,
             },
+            checked: match &item.phase {
+                // Had they differed it would not be done.
+                Phase::Done { receipt } => item.sha256.is_some() && receipt.sha256.is_some(),
+                _ => false,
+            },
             can_cancel: !item.phase.has_ended(),
             can_retry: item.can_retry(),
             can_pause: item.can_pause(),
@@ -271,6 +298,7 @@ impl Queue {
             | Phase::Creating { .. }
             | Phase::Sending { .. }
             | Phase::Processing { .. }
+            | Phase::Checking { .. }
             | Phase::Waiting { .. } => 2,
             Phase::Queued { .. } => 3,
             Phase::Cancelled => 4,
@@ -305,6 +333,8 @@ impl Queue {
             done: sums.done,
             failed: sums.failed + sums.rejected,
             active: sums.active,
+            starting: sums.starting,
+            gathering: self.is_gathering(),
             held: sums.held,
             size: sums.size,
             sent: sums.sent,
@@ -329,6 +359,7 @@ fn state(phase: &Phase, now_ms: u64) -> RowState {
         Phase::Preparing { midway: false, .. } | Phase::Creating { .. } => RowState::Creating,
         Phase::Preparing { midway: true, .. } | Phase::Sending { .. } => RowState::Sending,
         Phase::Processing { .. } => RowState::Processing,
+        Phase::Checking { .. } => RowState::Checking,
         Phase::Waiting { until_ms, .. } => {
             let seconds = until_ms.map(|until_ms| until_ms.saturating_sub(now_ms).div_ceil(1000));
             RowState::Waiting { seconds: seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)) }

@@ -86,10 +86,17 @@ impl Window {
     /// Sorts by state and then by number, or by number alone.
     pub fn sort(&mut self, by_state: bool) {
         self.by_state = by_state;
-        for (rank, id) in &mut self.order {
-            *rank = if by_state { self.facts[id.0 as usize].rank } else { 0 };
+        self.order.clear();
+        // Facts are in the order of numbers already, and ranks are few: one walk for each costs no code for sorting.
+        let listed = || self.facts.iter().map(|fact| fact.rank).filter(|rank| *rank != GONE);
+        let last = if by_state { listed().max().unwrap_or(0) } else { 0 };
+        for rank in 0..=last {
+            for (number, fact) in self.facts.iter().enumerate() {
+                if fact.rank == rank || (!by_state && fact.rank != GONE) {
+                    self.order.push((rank, FileId(number as u32)));
+                }
+            }
         }
-        self.order.sort_unstable();
         self.range = 0..0;
     }
 

@@ -20,7 +20,7 @@ use crate::{
         view::{RowState, RowView, TotalView},
         window::{Sight, Window},
     },
-    wire::{Options, Receipt},
+    wire::{Options, Receipt, options::find},
 };
 
 use super::{
@@ -58,6 +58,8 @@ struct Shared {
     on_stored: Option<Callback<Receipt>>,
     hooks: Hooks,
     told: Mutex<Inbox<UploadEvent>>,
+    /// What the page has said of words.
+    options: Options,
     /// The server's scheme and host; empty when they are the page's own.
     home: String,
 }
@@ -88,6 +90,12 @@ impl Reach {
     pub(super) fn say(&self, word: Word) -> String {
         let shared = self.0.upgrade();
         shared.map(|shared| shared.labels.with_untracked(|labels| labels.text(word))).unwrap_or_default()
+    }
+
+    pub(super) fn speak(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.speak();
+        }
     }
 
     pub(super) fn total(&self) -> TotalView {
@@ -169,6 +177,7 @@ impl Controller {
                 on_stored,
                 hooks,
                 told: Mutex::default(),
+                options: options.clone(),
                 home: origin(&options.action).to_owned(),
             }
         }))
@@ -226,25 +235,6 @@ impl Controller {
         self.0.said.clone()
     }
 
-    /// Has the words of this widget follow the page around its form, with numbers as the browser writes them; fetches
-    /// the texts that are not at hand.
-    pub(crate) fn settle(&self, options: &Options) {
-        let (labels, runtime) = (&self.0.labels, &self.0.runtime);
-        let asked = Some(options.lang.clone()).filter(|lang| !lang.is_empty());
-        let lang = asked.or_else(|| runtime.language()).unwrap_or_default();
-        labels.update(|labels| *labels = labels.settle(&lang));
-        let base = base(&lang);
-        let at_hand = labels.with_untracked(|labels| labels::base(labels.lang()) == base);
-        if at_hand || !labels::LANGUAGES.contains(&base) {
-            return;
-        }
-        let url = [&options.languages, "/", base, ".json"].concat();
-        let (labels, options) = (labels.clone(), options.clone());
-        runtime.fetch_texts(&url, move |texts| {
-            labels.set(Labels::with(&lang, Some(texts), &options, true));
-        });
-    }
-
     /// The words of this widget.
     pub(crate) fn labels(&self) -> ArcRwSignal<Labels> {
         self.0.labels.clone()
@@ -262,6 +252,35 @@ impl Controller {
 }
 
 impl Shared {
+    /// Has the words of this widget follow the page around its form, with numbers as the browser writes them; fetches
+    /// the texts that are not at hand.
+    fn speak(self: &Arc<Self>) {
+        let (labels, options) = (&self.labels, &self.options);
+        let lang = self.language();
+        labels.update(|labels| *labels = labels.settle(&lang));
+        let base = base(&lang);
+        if labels.with_untracked(|labels| labels::base(labels.lang()) == base) {
+            return;
+        }
+        if !labels::LANGUAGES.contains(&base) {
+            return labels.set(Labels::with(&lang, None, options, true));
+        }
+        let url = [&options.languages, "/", base, ".json"].concat();
+        let shared = Arc::downgrade(self);
+        self.runtime.fetch_texts(&url, move |texts| {
+            // Another language may be spoken by now.
+            if let Some(shared) = shared.upgrade().filter(|shared| shared.language() == lang) {
+                shared.labels.set(Labels::with(&lang, Some(texts), &shared.options, true));
+            }
+        });
+    }
+
+    /// The language that is asked for, or else spoken around the widget; empty when nobody says.
+    fn language(&self) -> String {
+        let asked = Some(self.options.lang.clone()).filter(|lang| !lang.is_empty());
+        asked.or_else(|| self.runtime.language()).unwrap_or_default()
+    }
+
     fn deliver(self: &Arc<Self>, event: Event) {
         {
             let mut inbox = lock(&self.inbox);
@@ -417,8 +436,12 @@ impl Shared {
             let reason = text::reason(&labels, &view);
             Some((view.name, reason))
         };
-        if let Some(text) = core.announcer.say(now_ms, notices, &total, &labels, failure) {
+        if let Some(mut text) = core.announcer.say(now_ms, notices, &total, &labels, failure) {
             core.said_ms = now_ms;
+            // The same once more is no change, and would not be heard.
+            if self.said.with_untracked(|said| *said == text) {
+                text.push('\u{a0}');
+            }
             self.said.set(text);
         } else if total.active == 0 && now_ms >= core.said_ms + SILENCE_MS {
             self.said.maybe_update(|said| {
@@ -430,9 +453,9 @@ impl Shared {
         let speaks = self.said.with_untracked(|said| !said.is_empty());
         self.tick(core, total.counts_down || (speaks && total.active == 0));
         let (changed, busy) =
-            self.total.with_untracked(|old| (*old != total, (old.active > 0) != (total.active > 0)));
+            self.total.with_untracked(|old| (*old != total, old.is_busy() != total.is_busy()));
         if busy {
-            self.runtime.busy(total.active > 0);
+            self.runtime.busy(total.is_busy());
         }
         if changed {
             if self.runtime.is_focused("[data-pl-total]") {
@@ -476,9 +499,8 @@ fn takes_button(old: &RowView, new: &RowView) -> bool {
 
 /// The scheme and host of an address that has them.
 fn origin(url: &str) -> &str {
-    let Some((scheme, rest)) = url.split_once("://") else { return "" };
-    let host = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    &url[..scheme.len() + 3 + host]
+    let Some(host) = find(url, "://").map(|at| at + 3) else { return "" };
+    &url[..url[host..].find(['/', '?', '#']).map_or(url.len(), |end| host + end)]
 }
 
 /// A panic elsewhere must not take the list away.

@@ -7,6 +7,7 @@ use crate::wire::Options;
 
 use super::{
     controller::Controller,
+    facts::{facts, flag},
     labels::{Said, Word, says},
     text, truth,
 };
@@ -58,7 +59,7 @@ pub(crate) fn DropZone(
         let controller = controller.clone();
         view! {
             // Without script a form takes files alone.
-            <label class="pl-button pl-pick-folder" hidden=move || !alive.get()>
+            <label class="pl-button pl-pick-folder" {..facts(move |tell| tell("hidden", flag(!alive.get())))}>
                 <span>{says(&labels, Word::PickFolder)}</span>
                 <input
                     type="file"
@@ -75,14 +76,14 @@ pub(crate) fn DropZone(
     view! {
         // Before the file: a server that reads the form as it comes must know of the wish before the bytes.
         <label class="pl-check" part="check">
-            <input type="checkbox" name="digest" value="sha-256" data-pl-digest="" checked=options.digest/>
+            <input type="checkbox" name="digest" value="sha-256" data-pl-digest="" checked=options.digest || !options.checksum.is_empty()/>
             <span>{says(&labels, Word::WantDigest)}</span>
         </label>
         <div
             class="pl-drop"
             part="drop"
             data-pl-drop=""
-            data-over=move || truth(over.get())
+            {..facts(move |tell| tell("data-over", truth(over.get())))}
             on:dragenter=dragged.clone()
             on:dragover=dragged
             on:dragleave=left
@@ -108,7 +109,12 @@ pub(crate) fn DropZone(
             </label>
             {folder}
             <p class="pl-limits" part="limits">{limits}</p>
-            <button class="pl-button pl-submit" type="submit" data-pl-submit="" hidden=move || alive.get()>
+            <button
+                class="pl-button pl-submit"
+                type="submit"
+                data-pl-submit=""
+                {..facts(move |tell| tell("hidden", flag(alive.get())))}
+            >
                 {says(&labels, Word::Upload)}
             </button>
         </div>

@@ -1,5 +1,7 @@
 //! The list of picked files and the line over all of them. Must never decide anything.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 
 use crate::engine::{
@@ -9,7 +11,9 @@ use crate::engine::{
 };
 
 use super::{
+    button,
     controller::Controller,
+    facts::{Tell, facts, flag},
     labels::{Labels, Said, Word, says},
     press,
     progress_bar::{Level, ProgressBar},
@@ -29,18 +33,19 @@ pub(crate) fn FileList(
     let rows = controller.rows();
     let owner = Owner::current().unwrap_or_default();
     let total = controller.total();
-    let (short, empty) = (total.clone(), total);
+    let frame = facts(move |tell| {
+        total.with(|total| {
+            tell("data-long", truth(total.listed as usize > SHORT));
+            tell("hidden", flag(total.listed == 0));
+        });
+    });
     let name = says(&controller.labels(), Word::Files);
+    let name = facts(move |tell| tell("aria-label", Some(name())));
     view! {
         // A short list is part of the page. A long one is scrolled in a frame of its own, so that what is below it
         // stays within reach.
-        <div
-            class="pl-frame"
-            data-pl-frame=""
-            data-long=move || truth(short.with(|total| total.listed as usize > SHORT))
-            hidden=move || empty.with(|total| total.listed == 0)
-        >
-        <ul class="pl-list" part="list" data-pl-list="" aria-label=name>
+        <div class="pl-frame" data-pl-frame="" {..frame}>
+        <ul class="pl-list" part="list" data-pl-list="" {..name}>
             {move || Rows { rows: rows.get(), controller: controller.clone(), owner: owner.clone() }}
         </ul>
         </div>
@@ -54,125 +59,65 @@ pub(crate) fn TotalLine(
     controller: Controller,
 ) -> impl IntoView {
     let (total, labels) = (controller.total(), controller.labels());
-    let text = |read: fn(&TotalView) -> Option<String>| part(&total, read);
-    let flag = |read: fn(&TotalView) -> bool| part(&total, read);
+    let follow = |read: fn(&TotalView, Tell<'_>)| {
+        let total = total.clone();
+        facts(move |tell| total.with(|total| read(total, tell)))
+    };
+    let line = follow(|total, tell| {
+        tell("data-percent", Some(total.percent.to_string()));
+        tell("data-active", Some(total.active.to_string()));
+        tell("data-starting", Some(total.starting.to_string()));
+        tell("data-done", Some(total.done.to_string()));
+        tell("data-failed", Some(total.failed.to_string()));
+        tell("hidden", flag(total.listed == 0 && !total.offers.undo));
+    });
     let sum: Said = {
         let (total, labels) = (total.clone(), labels.clone());
         Box::new(move || labels.with(|labels| total.with(|total| text::total(labels, total))))
     };
     let level = {
         let (total, labels) = (total.clone(), labels.clone());
-        move || labels.with(|labels| total.with(|total| level(labels, total)))
+        Arc::new(move || labels.with(|labels| total.with(|total| level(labels, total))))
     };
     let by_state = RwSignal::new(false);
     let sort = {
-        let controller = controller.clone();
-        press(move || {
+        let (total, controller) = (total.clone(), controller.clone());
+        let told = facts(move |tell| {
+            tell("data-pl-action", Some("sort".to_owned()));
+            tell("aria-pressed", Some(by_state.get().to_string()));
+            tell("hidden", flag(total.with(|total| total.listed < SORTABLE)));
+        });
+        let act = press(move || {
             let sorted = !by_state.get_untracked();
             by_state.set(sorted);
             controller.sort(sorted);
-        })
+        });
+        button(told, says(&labels, Word::SortByState), act)
     };
-    let all = |event: fn(Scope) -> Event| {
-        let controller = controller.clone();
-        press(move || controller.wish(event(Scope::All)))
-    };
+    let all =
+        |action: &'static str, word: Word, offered: fn(&TotalView) -> bool, event: fn(Scope) -> Event| {
+            let (total, controller) = (total.clone(), controller.clone());
+            let told = facts(move |tell| {
+                tell("data-pl-action", Some(action.to_owned()));
+                tell("hidden", flag(!total.with(offered)));
+            });
+            button(told, says(&labels, word), press(move || controller.wish(event(Scope::All))))
+        };
     view! {
-        <div
-            class="pl-total"
-            part="total"
-            data-pl-total=""
-            data-percent=text(|total| Some(total.percent.to_string()))
-            data-active=text(|total| Some(total.active.to_string()))
-            data-done=text(|total| Some(total.done.to_string()))
-            data-failed=text(|total| Some(total.failed.to_string()))
-            hidden=flag(|total| total.listed == 0 && !total.offers.undo)
-        >
+        <div class="pl-total" part="total" data-pl-total="" {..line}>
             <p class="pl-sum" part="sum" tabindex="-1"><bdi>{sum}</bdi></p>
             <div class="pl-actions">
-                <button
-                    type="button"
-                    class="pl-button"
-                    part="button"
-                    data-pl-action="sort"
-                    aria-pressed=move || if by_state.get() { "true" } else { "false" }
-                    hidden=flag(|total| total.listed < SORTABLE)
-                    on:click=sort
-                >
-                    {says(&labels, Word::SortByState)}
-                </button>
-                <button
-                    type="button"
-                    class="pl-button"
-                    part="button"
-                    data-pl-action="retry-all"
-                    hidden=flag(|total| !total.offers.retry)
-                    on:click=all(Event::Retry)
-                >
-                    {says(&labels, Word::RetryAll)}
-                </button>
-                <button
-                    type="button"
-                    class="pl-button"
-                    part="button"
-                    data-pl-action="pause-all"
-                    hidden=flag(|total| !total.offers.pause)
-                    on:click=all(Event::Pause)
-                >
-                    {says(&labels, Word::PauseAll)}
-                </button>
-                <button
-                    type="button"
-                    class="pl-button"
-                    part="button"
-                    data-pl-action="resume-all"
-                    hidden=flag(|total| !total.offers.resume)
-                    on:click=all(Event::Resume)
-                >
-                    {says(&labels, Word::ResumeAll)}
-                </button>
-                <button
-                    type="button"
-                    class="pl-button"
-                    part="button"
-                    data-pl-action="cancel-all"
-                    hidden=flag(|total| !total.offers.cancel)
-                    on:click=all(Event::Cancel)
-                >
-                    {says(&labels, Word::CancelAll)}
-                </button>
-                <button
-                    type="button"
-                    class="pl-button"
-                    part="button"
-                    data-pl-action="clear"
-                    hidden=flag(|total| !total.offers.clear)
-                    on:click=all(Event::TakeOff)
-                >
-                    {says(&labels, Word::Clear)}
-                </button>
-                <button
-                    type="button"
-                    class="pl-button"
-                    part="button"
-                    data-pl-action="undo"
-                    hidden=flag(|total| !total.offers.undo)
-                    on:click=all(|_| Event::Undo)
-                >
-                    {says(&labels, Word::Undo)}
-                </button>
+                {sort}
+                {all("retry-all", Word::RetryAll, |total| total.offers.retry, Event::Retry)}
+                {all("pause-all", Word::PauseAll, |total| total.offers.pause, Event::Pause)}
+                {all("resume-all", Word::ResumeAll, |total| total.offers.resume, Event::Resume)}
+                {all("cancel-all", Word::CancelAll, |total| total.offers.cancel, Event::Cancel)}
+                {all("clear", Word::Clear, |total| total.offers.clear, Event::TakeOff)}
+                {all("undo", Word::Undo, |total| total.offers.undo, |_| Event::Undo)}
             </div>
             <ProgressBar name=says(&labels, Word::AllFiles) level/>
         </div>
     }
-}
-
-fn part<T: 'static>(
-    total: &ArcRwSignal<TotalView>,
-    read: fn(&TotalView) -> T,
-) -> impl Fn() -> T + Clone + Send + Sync + use<T> {
-    let total = total.clone();
-    move || total.with(read)
 }
 
 fn level(labels: &Labels, total: &TotalView) -> Level {

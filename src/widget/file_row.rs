@@ -1,6 +1,8 @@
 //! One file in the list: what is known of it, and what can be done about it. Must never decide anything: it shows a
 //! `RowView` and hands wishes to the controller.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 
 use crate::{
@@ -13,7 +15,9 @@ use crate::{
 };
 
 use super::{
+    button,
     controller::Controller,
+    facts::{Facts, Tell, facts, flag},
     labels::{Labels, Said, Word, says},
     press,
     progress_bar::{Level, ProgressBar},
@@ -34,11 +38,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Something that is read from the row and kept up to date. All parts share one type, however many there are:
-    /// the bundle carries the machinery for each type once.
-    fn part<T: 'static>(&self, read: fn(&RowView) -> T) -> impl Fn() -> T + Clone + Send + Sync + use<T> {
-        let view = self.view.clone();
-        move || view.with(read)
+    /// What is read from the row and kept up to date. All parts share one type, however many there are: the bundle
+    /// carries the machinery for each type once.
+    fn worded<T: 'static>(&self, read: fn(&Labels, &RowView) -> T) -> impl Fn() -> T + Send + Sync + use<T> {
+        let (view, labels) = (self.view.clone(), self.labels.clone());
+        move || labels.with(|labels| view.with(|view| read(labels, view)))
     }
 
     /// The same for texts.
@@ -46,22 +50,16 @@ impl Row {
         Box::new(self.worded(read))
     }
 
-    /// The same for whatever holds a text.
-    fn worded<T: 'static>(
-        &self,
-        read: fn(&Labels, &RowView) -> T,
-    ) -> impl Fn() -> T + Clone + Send + Sync + use<T> {
+    /// The same for attributes.
+    fn facts(&self, read: fn(&Labels, &RowView, Tell<'_>)) -> Facts {
         let (view, labels) = (self.view.clone(), self.labels.clone());
-        move || labels.with(|labels| view.with(|view| read(labels, view)))
+        facts(move |tell| labels.with(|labels| view.with(|view| read(labels, view, tell))))
     }
 
-    /// The same of its place.
-    fn place(
-        &self,
-        read: fn(&Place) -> Option<String>,
-    ) -> impl Fn() -> Option<String> + Clone + Send + Sync + use<> {
-        let place = self.place.clone();
-        move || place.with(read)
+    /// The same for being hidden.
+    fn hides(&self, read: fn(&RowView) -> bool) -> Facts {
+        let view = self.view.clone();
+        facts(move |tell| tell("hidden", flag(view.with(read))))
     }
 }
 
@@ -73,12 +71,11 @@ pub(crate) fn FileRow(
     /// Where wishes go.
     controller: Controller,
 ) -> impl IntoView {
-    let text = |read: fn(&RowView) -> Option<String>| row.part(read);
     let words = |read: fn(&Labels, &RowView) -> String| row.says(read);
-    let flag = |read: fn(&RowView) -> bool| row.part(read);
-    let (id, name, path) = row.view.with_untracked(|view| {
+    let hides = |read: fn(&RowView) -> bool| row.hides(read);
+    let (id, name, path, sort) = row.view.with_untracked(|view| {
         let path = if view.path.is_empty() { view.name.clone() } else { view.path.clone() };
-        (row.id, view.name.clone(), path)
+        (row.id, view.name.clone(), path, view.media_type.clone())
     });
     let stop = {
         let (view, controller) = (row.view.clone(), controller.clone());
@@ -96,109 +93,103 @@ pub(crate) fn FileRow(
             controller.wish(if held { Event::Resume(scope) } else { Event::Pause(scope) });
         })
     };
-    let href = {
+    let link = {
         let (view, home) = (row.view.clone(), controller.home());
-        move || view.with(|view| stored_at(&home, view.receipt.as_ref()?))
+        facts(move |tell| tell("href", view.with(|view| stored_at(&home, view.receipt.as_ref()?))))
     };
     let retry = press(move || controller.wish(Event::Retry(Scope::One(id))));
+    let placed = {
+        let place = row.place.clone();
+        facts(move |tell| {
+            place.with(|place| {
+                tell("data-away", truth(place.away));
+                tell("aria-posinset", Some((place.index + 1).to_string()));
+                tell("aria-setsize", Some(place.of.to_string()));
+            });
+        })
+    };
+    let told = row.facts(|_, row, tell| {
+        tell("data-pl-row", Some(row.id.0.to_string()));
+        tell("data-name", Some(row.name.clone()));
+        tell("data-size", Some(row.size.to_string()));
+        tell("data-state", Some(row.state.as_str().to_owned()));
+        tell("data-sent", Some(row.sent.to_string()));
+        tell("data-received", Some(row.received.to_string()));
+        tell("data-percent", Some(row.percent.to_string()));
+        tell("data-sent-percent", Some(row.sent_percent.to_string()));
+        tell("data-witness", Some(row.witness.as_str().to_owned()));
+        tell("data-restarts", Some(row.restarts.to_string()));
+        tell("data-hint", row.hint.map(hint_word));
+        tell("data-error", row.error.as_ref().map(|error| error.code.as_str().to_owned()));
+    });
+    let retry = button(
+        row.facts(|labels, row, tell| {
+            tell("data-pl-action", Some("retry".to_owned()));
+            tell("aria-label", Some(text::of(labels, text::retry(row), &row.name)));
+            tell("hidden", flag(!row.can_retry));
+        }),
+        words(|labels, row| labels.text(text::retry(row))),
+        retry,
+    );
+    // One button that holds and lets go on, for the same reason as the one below.
+    let hold = button(
+        row.facts(|labels, row, tell| {
+            tell("data-pl-action", Some(hold_action(row).to_owned()));
+            tell("aria-label", Some(text::of(labels, hold_word(row), &row.name)));
+            tell("hidden", flag(!row.can_pause && !row.can_resume));
+        }),
+        words(|labels, row| labels.text(hold_word(row))),
+        hold,
+    );
+    // One button that first stops and then removes: it never goes away under the finger or the focus.
+    let stop = button(
+        row.facts(|labels, row, tell| {
+            tell("data-pl-action", Some(stop_action(row).to_owned()));
+            tell("aria-label", Some(text::of(labels, stop_word(row), &row.name)));
+        }),
+        words(|labels, row| labels.text(stop_word(row))),
+        stop,
+    );
 
     view! {
-        <li
-            class="pl-row"
-            part="row"
-            data-pl-row=id.0.to_string()
-            data-away=row.place(|place| truth(place.away))
-            aria-posinset=row.place(|place| Some((place.index + 1).to_string()))
-            aria-setsize=row.place(|place| Some(place.of.to_string()))
-            data-name=name
-            data-size=text(|row| Some(row.size.to_string()))
-            data-state=text(|row| Some(row.state.as_str().to_owned()))
-            data-sent=text(|row| Some(row.sent.to_string()))
-            data-received=text(|row| Some(row.received.to_string()))
-            data-percent=text(|row| Some(row.percent.to_string()))
-            data-sent-percent=text(|row| Some(row.sent_percent.to_string()))
-            data-witness=text(|row| Some(row.witness.as_str().to_owned()))
-            data-restarts=text(|row| Some(row.restarts.to_string()))
-            data-hint=text(|row| row.hint.map(hint_word))
-            data-error=text(|row| row.error.as_ref().map(|error| error.code.as_str().to_owned()))
-        >
+        <li class="pl-row" part="row" {..placed} {..told}>
+            // Of what sort the file is, which the style draws; the browser puts a small picture in it where it can.
+            <span class="pl-icon" part="icon" data-pl-icon=sort aria-hidden="true"></span>
             <div class="pl-row-head">
                 // Without an address it is no link yet, and out of the keyboard's way.
-                <a
-                    class="pl-name"
-                    part="name"
-                    title=path
-                    href=href
-                    download=name.clone()
-                    rel="external"
-                >
+                <a class="pl-name" part="name" title=path download=name rel="external" {..link}>
                     <bdi>{name.clone()}</bdi>
                 </a>
                 // A folder that was refused has no size.
-                <bdi class="pl-size" part="size" hidden=flag(|row| row.size == 0 && row.state == RowState::Rejected)>
-                    {words(|labels, row| text::size(labels, row.size))}
+                <bdi class="pl-size" part="size" {..hides(|row| row.size == 0 && row.state == RowState::Rejected)}>
+                    {words(text::weight)}
                 </bdi>
-                <bdi class="pl-percent" part="percent" aria-hidden="true" hidden=flag(|row| !shows_percent(row))>
+                <bdi class="pl-percent" part="percent" aria-hidden="true" {..hides(|row| !shows_percent(row))}>
                     {words(|labels, row| text::percent(labels, row.percent))}
                 </bdi>
             </div>
-            <ProgressBar name=words(|_, row| row.name.clone()) level=row.worded(level)/>
+            <ProgressBar name=words(|_, row| row.name.clone()) level=Arc::new(row.worded(level))/>
             <div class="pl-row-foot">
                 <div class="pl-words">
                     <p class="pl-status" part="status" data-pl-status="">
                         <bdi>{words(text::status)}</bdi>
                     </p>
-                    <p class="pl-reason" part="reason" data-pl-reason="" hidden=flag(|row| row.error.is_none())>
+                    <p class="pl-reason" part="reason" data-pl-reason="" {..hides(|row| row.error.is_none())}>
                         <bdi>{words(text::reason)}</bdi>
                     </p>
-                    <p class="pl-hint" part="hint" data-pl-hint="" hidden=flag(|row| row.hint.is_none())>
+                    <p class="pl-hint" part="hint" data-pl-hint="" {..hides(|row| row.hint.is_none())}>
                         {words(text::hint)}
                     </p>
                     <details class="pl-source">
                         <summary>{says(&row.labels, Word::Details)}</summary>
                         <p data-pl-source="">{words(text::source)}</p>
-                        <p class="pl-digest" data-pl-sha256="" hidden=flag(|row| digest(row).is_none())>
+                        <p class="pl-digest" data-pl-sha256="" {..hides(|row| digest(row).is_none())}>
                             "SHA-256 "
-                            <code>{text(digest)}</code>
+                            <code>{words(|_, row| digest(row).unwrap_or_default().to_owned())}</code>
                         </p>
                     </details>
                 </div>
-                <div class="pl-actions">
-                    <button
-                        type="button"
-                        class="pl-button"
-                        part="button"
-                        data-pl-action="retry"
-                        aria-label=words(|labels, row| text::of(labels, text::retry(row), &row.name))
-                        hidden=flag(|row| !row.can_retry)
-                        on:click=retry
-                    >
-                        {words(|labels, row| labels.text(text::retry(row)))}
-                    </button>
-                    // One button that holds and lets go on, for the same reason as the one below.
-                    <button
-                        type="button"
-                        class="pl-button"
-                        part="button"
-                        data-pl-action=text(|row| Some(hold_action(row).to_owned()))
-                        aria-label=words(|labels, row| text::of(labels, hold_word(row), &row.name))
-                        hidden=flag(|row| !row.can_pause && !row.can_resume)
-                        on:click=hold
-                    >
-                        {words(|labels, row| labels.text(hold_word(row)))}
-                    </button>
-                    // One button that first stops and then removes: it never goes away under the finger or the focus.
-                    <button
-                        type="button"
-                        class="pl-button"
-                        part="button"
-                        data-pl-action=text(|row| Some(stop_action(row).to_owned()))
-                        aria-label=words(|labels, row| text::of(labels, stop_word(row), &row.name))
-                        on:click=stop
-                    >
-                        {words(|labels, row| labels.text(stop_word(row)))}
-                    </button>
-                </div>
+                <div class="pl-actions">{retry}{hold}{stop}</div>
             </div>
         </li>
     }
@@ -208,7 +199,7 @@ fn level(labels: &Labels, row: &RowView) -> Level {
     Level {
         percent: row.percent,
         sent_percent: row.sent_percent,
-        known: row.state != RowState::Processing,
+        known: !matches!(row.state, RowState::Processing | RowState::Checking),
         spoken: text::spoken(labels, row),
     }
 }
@@ -223,14 +214,18 @@ fn stored_at(home: &str, receipt: &Receipt) -> Option<String> {
     Some([home, "/", path].concat())
 }
 
-fn digest(row: &RowView) -> Option<String> {
-    row.receipt.as_ref()?.sha256.clone()
+fn digest(row: &RowView) -> Option<&str> {
+    row.receipt.as_ref()?.sha256.as_deref()
 }
 
 fn shows_percent(row: &RowView) -> bool {
     !matches!(
         row.state,
-        RowState::Rejected | RowState::Queued | RowState::Processing | RowState::Missing { .. }
+        RowState::Rejected
+            | RowState::Queued
+            | RowState::Processing
+            | RowState::Checking
+            | RowState::Missing { .. }
     )
 }
 

@@ -76,6 +76,11 @@ impl UploadHandle {
         self.0.say(if busy { Word::FormBusy } else { Word::FormRequires })
     }
 
+    /// Speaks the language that is spoken around the widget now: for a page that has changed a `lang` attribute.
+    pub fn speak(&self) {
+        self.0.speak();
+    }
+
     /// What the line over all files shows at this moment.
     pub fn total(&self) -> TotalView {
         self.0.total()

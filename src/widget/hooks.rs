@@ -34,6 +34,25 @@
 //!     view! { <UploadWidget hooks/> }
 //! }
 //! ```
+//!
+//! With checksums, which the browser computes beside the sending; `checksum.js` lies in the site folder:
+//!
+//! ```
+//! use leptos::prelude::*;
+//! use plimsoll::{widget::{Hooks, UploadEvent, UploadWidget}, wire::Options};
+//!
+//! #[component]
+//! fn Archive() -> impl IntoView {
+//!     let options = Options { checksum: "/checksum.js".to_owned(), digest: true, ..Options::default() };
+//!     let on_event = Callback::new(|event| {
+//!         // Had they differed, this would be `Failed` with `ErrorCode::DigestMismatch`.
+//!         if let UploadEvent::Stored { file, receipt } = event {
+//!             leptos::logging::log!("here {:?}, there {:?}", file.sha256, receipt.sha256);
+//!         }
+//!     });
+//!     view! { <UploadWidget options hooks=Hooks { on_event: Some(on_event), ..Hooks::default() }/> }
+//! }
+//! ```
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -92,12 +111,21 @@ pub struct Hooks {
     /// Asked once for each file, before its first request. Not asked about an upload that was begun before the page was
     /// opened.
     pub before_upload: Option<BeforeUpload>,
-    /// Asked right before each request about a file (not before questions for the server's count); and once more, with
-    /// `true`, when the server refused one with 401 or 403. That request is then made again; refused once more, the file
-    /// fails.
+    /// Asked right before each request about a file (not before questions for the server's count, which go with the
+    /// headers of the newest such request); and once more, with `true`, when the server refused one with 401 or 403, or
+    /// led it to where one signs in. That request is then made again; refused once more, the file fails.
     pub before_request: Option<BeforeRequest>,
-    /// Reads the answer to a form, by its status and its text, where the server is another than ours: what was stored,
-    /// or what is wrong. [`Receipt::accepted`] is for an answer that says no more than that the file was taken.
+    /// Reads the answer to a form, by its status, its text and the URL it came from (redirects followed), where the
+    /// server is another than ours: what was stored, or what is wrong. [`Receipt::accepted`] is for an answer that says
+    /// no more than that the file was taken.
+    ///
+    /// Without it every status of success (200 to 299) counts as that, as HTTP means it (RFC 9110, section 15.3); pages
+    /// too, for form views answer with one, or send on to one (303). Only a page with the form's own address in its
+    /// query, to send people back there (`/login/?next=/upload`), counts as not signed in. A view that answers 200 with
+    /// the form once more when it refuses, or whose sign-in page knows no way back, can be understood by this only.
+    ///
+    /// Not asked about resumable uploads: their protocols say by headers what the server has, and an answer without
+    /// these headers is an error whatever its text.
     pub read_answer: Option<ReadAnswer>,
 }
 
@@ -126,7 +154,7 @@ impl Hooks {
     #[must_use]
     pub fn read_answer(
         mut self,
-        read: impl Fn(u16, &str) -> Result<Receipt, ErrorBody> + Send + Sync + 'static,
+        read: impl Fn(u16, &str, &str) -> Result<Receipt, ErrorBody> + Send + Sync + 'static,
     ) -> Self {
         self.read_answer = Some(Arc::new(read));
         self

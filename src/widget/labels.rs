@@ -272,6 +272,8 @@ words! {
     /// An action and the file it is for, as the name of a button.
     ActionFor = "action-for", "{action} {name}";
 
+    /// Of a picture that was made smaller before it is sent.
+    Shrunk = "shrunk", "{size}, made smaller from {original}";
     Rejected = "rejected", "Not uploaded";
     Queued = "queued", "Waiting for its turn";
     Creating = "creating", "Starting";
@@ -280,12 +282,15 @@ words! {
     SentOf = "sent-of", "{sent} of {size} sent";
     ReceivedOf = "received-of", "{received} of {size} received";
     Processing = "processing", "Received in full. The server is storing it";
+    Checking = "checking", "The server has stored it. Comparing that with the file";
     AgainIn = "again-in", "Trying again in {time}";
     Offline = "offline", "Offline. Goes on when the network is back";
     Paused = "paused", "Paused";
     MissingPick = "missing-pick", "Found again, not finished. Choose the same file again to go on";
     MissingLeave = "missing-leave", "Found again, not finished. Resume to go on; the browser may ask whether the file may be read";
     Stored = "stored", "Stored";
+    /// The digests of what the server stored and of the file were compared.
+    Checked = "checked", "Stored, and checked: the server has exactly this file";
     Taken = "taken", "Sent; the server took it and does not say what it stored";
     Failed = "failed", "Failed";
     Cancelled = "cancelled", "Cancelled";
@@ -311,6 +316,8 @@ words! {
     ErrorTypes = "error-types", "This kind of file is not accepted. Accepted: {types}.";
     ErrorTooLarge = "error-too-large", "The file is larger than allowed.";
     ErrorLimit = "error-limit", "The file is larger than {size}, the most that is allowed.";
+    ErrorTotal = "error-total", "All files together may have {size} at the most.";
+    ErrorNumber = "error-number", "one:Only {n} file is allowed.|Only {n} files are allowed.";
     ErrorTooMany = "error-too-many", "These are more files than allowed.";
     ErrorQuota = "error-quota", "Your space on the server is used up.";
     ErrorSpace = "error-space", "The server has no space left.";
@@ -319,6 +326,7 @@ words! {
     ErrorForbidden = "error-forbidden", "The server does not allow this.";
     ErrorGone = "error-gone", "The server does not have the upload any more.";
     ErrorNotFound = "error-not-found", "There is no upload at this address.";
+    ErrorDigest = "error-digest", "What arrived at the server is not what the file holds: their checksums differ. Please try again.";
     ErrorTime = "error-time", "The server waited too long for the data.";
     ErrorDown = "error-down", "The server is not available at the moment.";
     ErrorDeclined = "error-declined", "This page does not send this file.";

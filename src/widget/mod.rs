@@ -14,6 +14,7 @@
 mod announcer;
 mod controller;
 mod drop_zone;
+mod facts;
 mod file_list;
 mod file_row;
 mod handle;
@@ -31,6 +32,7 @@ use crate::wire::{Options, Receipt};
 
 use controller::Controller;
 use drop_zone::DropZone;
+use facts::{Facts, facts};
 use file_list::{FileList, TotalLine};
 use labels::{Labels, Said};
 pub(crate) use stored::Shelf;
@@ -87,13 +89,18 @@ fn Form(
     }
     let form = NodeRef::<leptos::html::Form>::new();
     let alive = RwSignal::new(false);
-    let (attached, own) = (controller.clone(), options.clone());
+    let attached = controller.clone();
     controller.runtime().settled(move || {
         if let Some(form) = form.get_untracked() {
             attached.runtime().attach(&form);
-            attached.settle(&own);
+            attached.reach().speak();
             alive.set(true);
         }
+    });
+    let told = facts(move |tell| {
+        tell("lang", Some(lang()));
+        tell("dir", Some(dir()));
+        tell("data-hydrated", truth(alive.get()));
     });
     let said = controller.said();
     let action = options.action.clone();
@@ -103,10 +110,8 @@ fn Form(
             node_ref=form
             class="pl-widget"
             data-plimsoll=""
+            {..told}
             data-pl-texts=written
-            lang=lang
-            dir=dir
-            data-hydrated=move || truth(alive.get())
             method="post"
             enctype="multipart/form-data"
             action=action
@@ -161,7 +166,16 @@ fn truth(is: bool) -> Option<String> {
     is.then(|| "true".to_owned())
 }
 
-/// What a button does. All buttons share one type, so the bundle carries the machinery of a click once.
-fn press(mut act: impl FnMut() + 'static) -> Box<dyn FnMut(leptos::ev::MouseEvent)> {
+/// What a press of a button does.
+type Press = Box<dyn FnMut(leptos::ev::MouseEvent)>;
+
+/// All presses share one type, so the bundle carries the machinery of a click once.
+fn press(mut act: impl FnMut() + 'static) -> Press {
     Box::new(move |_| act())
+}
+
+/// A button that does something with files, for the same reason one type: what changes about it, its words, what it
+/// does.
+fn button(told: Facts, words: Said, act: Press) -> impl IntoView + use<> {
+    view! { <button type="button" class="pl-button" part="button" {..told} on:click=act>{words}</button> }
 }

@@ -1,9 +1,14 @@
 //! A bar of two layers: sent, light, and received, solid. Drawn as a picture with widths in attributes, because a
 //! strict `style-src` forbids inline styles, also in what the server renders. Must never know what is measured.
 
+use std::sync::Arc;
+
 use leptos::prelude::*;
 
-use super::labels::Said;
+use super::{
+    facts::{Facts, facts},
+    labels::Said,
+};
 
 /// What a bar shows at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,31 +29,25 @@ pub(crate) fn ProgressBar(
     /// Name for a screen reader.
     name: Said,
     /// What to show.
-    level: impl Fn() -> Level + Clone + Send + Sync + 'static,
+    level: Arc<dyn Fn() -> Level + Send + Sync>,
 ) -> impl IntoView {
-    let part = |of: fn(Level) -> Option<String>| {
-        let level = level.clone();
-        move || of(level())
+    let drawn = |of: fn(&Level) -> u8| -> Facts {
+        let level = Arc::clone(&level);
+        facts(move |tell| tell("width", Some(format!("{}%", of(&level())))))
     };
+    let (sent, received) = (drawn(|level| level.sent_percent), drawn(|level| level.percent));
+    let told = facts(move |tell| {
+        let level = level();
+        tell("aria-label", Some(name()));
+        tell("aria-valuenow", level.known.then(|| level.percent.to_string()));
+        tell("aria-valuetext", Some(level.spoken));
+    });
     view! {
-        <div
-            class="pl-bar"
-            part="bar"
-            role="progressbar"
-            aria-label=name
-            aria-valuemin="0"
-            aria-valuemax="100"
-            aria-valuenow=part(|level| level.known.then(|| level.percent.to_string()))
-            aria-valuetext=part(|level| Some(level.spoken))
-        >
+        <div class="pl-bar" part="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" {..told}>
             <svg class="pl-bar-art" aria-hidden="true" focusable="false">
-                <rect class="pl-bar-sent" part="bar-sent" height="100%" width=part(|level| width(level.sent_percent))></rect>
-                <rect class="pl-bar-received" part="bar-received" height="100%" width=part(|level| width(level.percent))></rect>
+                <rect class="pl-bar-sent" part="bar-sent" height="100%" {..sent}></rect>
+                <rect class="pl-bar-received" part="bar-received" height="100%" {..received}></rect>
             </svg>
         </div>
     }
-}
-
-fn width(percent: u8) -> Option<String> {
-    Some(format!("{percent}%"))
 }

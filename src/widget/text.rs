@@ -28,6 +28,17 @@ pub(crate) fn limits(labels: &Labels, limits: &Limits) -> String {
     text
 }
 
+/// How large a file is, as it is sent.
+pub(crate) fn weight(labels: &Labels, row: &RowView) -> String {
+    let sent = size(labels, row.size);
+    match row.original {
+        Some(original) => {
+            labels.fill(Word::Shrunk, &[("size", &sent), ("original", &size(labels, original))])
+        }
+        None => sent,
+    }
+}
+
 /// What sends a file once more.
 pub(crate) fn retry(row: &RowView) -> Word {
     let duplicate = row.error.as_ref().is_some_and(|error| error.code == ErrorCode::Duplicate);
@@ -44,6 +55,7 @@ pub(crate) fn status(labels: &Labels, row: &RowView) -> String {
         RowState::Creating => Word::Creating,
         RowState::Sending => return sending(labels, row),
         RowState::Processing => Word::Processing,
+        RowState::Checking => Word::Checking,
         RowState::Waiting { seconds: Some(seconds) } => {
             return labels.fill(Word::AgainIn, &[("time", &duration(labels, u64::from(seconds)))]);
         }
@@ -51,6 +63,7 @@ pub(crate) fn status(labels: &Labels, row: &RowView) -> String {
         RowState::Paused => Word::Paused,
         RowState::Missing { need: Need::Pick } => Word::MissingPick,
         RowState::Missing { need: Need::Leave } => Word::MissingLeave,
+        RowState::Done if row.checked => Word::Checked,
         RowState::Done if is_taken(row) => Word::Taken,
         RowState::Done => Word::Stored,
         RowState::Failed => Word::Failed,
@@ -120,7 +133,13 @@ fn is_taken(row: &RowView) -> bool {
 
 /// Why a file was refused, failed or waits; empty when there is no reason.
 pub(crate) fn reason(labels: &Labels, row: &RowView) -> String {
-    row.error.as_ref().map(|reason| error(labels, reason)).unwrap_or_default()
+    row.error.as_ref().map(|reason| said(labels, reason, row.state)).unwrap_or_default()
+}
+
+/// As [`error`]; but what was refused here, before any server was asked, needs no words but ours.
+fn said(labels: &Labels, reason: &ErrorBody, state: RowState) -> String {
+    let ours = state == RowState::Rejected && reason.code != ErrorCode::Declined;
+    if ours && base(labels.lang()) != "en" { own(labels, reason) } else { error(labels, reason) }
 }
 
 /// The sentence of an error: the server's own, or ours where nobody said one. The server speaks English; in another
@@ -151,11 +170,20 @@ fn own(labels: &Labels, error: &ErrorBody) -> String {
         ErrorCode::Duplicate => Word::ErrorDuplicate,
         ErrorCode::NoFile if detail == "empty-folder" => Word::ErrorEmptyFolder,
         ErrorCode::NoFile if detail == "unreadable" => Word::ErrorEntry,
-        ErrorCode::TooLarge => match detail.parse() {
-            Ok(limit) => return labels.fill(Word::ErrorLimit, &[("size", &size(labels, limit))]),
-            Err(_) => Word::ErrorTooLarge,
+        ErrorCode::TooLarge => {
+            let (word, limit) = match detail.strip_prefix("total ") {
+                Some(limit) => (Word::ErrorTotal, limit),
+                None => (Word::ErrorLimit, detail),
+            };
+            match limit.parse() {
+                Ok(limit) => return labels.fill(word, &[("size", &size(labels, limit))]),
+                Err(_) => Word::ErrorTooLarge,
+            }
+        }
+        ErrorCode::TooManyFiles => match detail.parse() {
+            Ok(most) => return labels.count(Word::ErrorNumber, most, &[]),
+            Err(_) => Word::ErrorTooMany,
         },
-        ErrorCode::TooManyFiles => Word::ErrorTooMany,
         ErrorCode::QuotaExceeded => Word::ErrorQuota,
         ErrorCode::OutOfSpace => Word::ErrorSpace,
         ErrorCode::TooManyUploads => Word::ErrorBusy,
@@ -163,6 +191,7 @@ fn own(labels: &Labels, error: &ErrorBody) -> String {
         ErrorCode::Forbidden | ErrorCode::ForbiddenOrigin => Word::ErrorForbidden,
         ErrorCode::Gone => Word::ErrorGone,
         ErrorCode::NotFound => Word::ErrorNotFound,
+        ErrorCode::DigestMismatch => Word::ErrorDigest,
         ErrorCode::TimedOut | ErrorCode::TooSlow => Word::ErrorTime,
         ErrorCode::ShuttingDown => Word::ErrorDown,
         ErrorCode::Declined => Word::ErrorDeclined,

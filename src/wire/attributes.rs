@@ -49,7 +49,9 @@ pub fn options<'a>(
         ..Options::default()
     };
     options.languages = [home.trim_end_matches('/'), &options.languages].concat();
+    let checksum = [home.trim_end_matches('/'), "/checksum.js"].concat();
     let (mut home, mut protocol, mut progress, mut dialect) = (home, None, None, None);
+    let mut checks = false;
     let mut server = String::new();
     let mut wrong = Vec::new();
     for (name, value) in attributes {
@@ -95,11 +97,17 @@ pub fn options<'a>(
             "directory" => truth(&mut options.directory, name, value),
             "dotfiles" => truth(&mut options.dotfiles, name, value),
             "drop-anywhere" => truth(&mut options.drop_anywhere, name, value),
+            "thumbnails" => truth(&mut options.thumbnails, name, value),
             "guard" => truth(&mut options.guard, name, value),
             "wake-lock" => truth(&mut options.wake_lock, name, value),
+            // `title` is every element's own: the words of its tooltip.
+            "tab-title" => truth(&mut options.title, name, value),
             "multiple" => truth(&mut options.multiple, name, value),
             "auto-start" => truth(&mut options.auto_start, name, value),
             "digest" => truth(&mut options.digest, name, value),
+            "checksum" => truth(&mut checks, name, value),
+            "downscale" => number(value, 1, u32::MAX.into(), A_NUMBER)
+                .map(|pixels| options.downscale = u32::try_from(pixels).ok()),
             "remember" => truth(&mut options.remember, name, value),
             "credentials" => truth(&mut options.credentials, name, value),
             "headers" => pairs(value).map(|pairs| options.headers = pairs),
@@ -125,6 +133,9 @@ pub fn options<'a>(
         Some(url) => options.progress = url.to_owned(),
         None if is_ours => options.progress = at_home("/api/upload_progress"),
         None => {}
+    }
+    if checks {
+        options.checksum = checksum;
     }
     if options.resumable.is_empty() {
         options.resumable = at_home("/files");
@@ -265,13 +276,17 @@ mod tests {
             ("directory", ""),
             ("dotfiles", "false"),
             ("drop-anywhere", "true"),
+            ("thumbnails", "false"),
             ("guard", "false"),
             ("wake-lock", ""),
+            ("tab-title", ""),
             ("concurrency", "2"),
             ("retries", "0"),
             ("multiple", "false"),
             ("auto-start", "false"),
             ("digest", ""),
+            ("checksum", ""),
+            ("downscale", "2048"),
             ("remember", "false"),
             ("credentials", "credentials"),
             ("headers", "X-CSRFToken: a:b; c\n  X-Other :2\n"),
@@ -293,13 +308,17 @@ mod tests {
             directory: true,
             dotfiles: false,
             drop_anywhere: true,
+            thumbnails: false,
             guard: false,
             wake_lock: true,
+            title: true,
             concurrency: 2,
             retries: 0,
             multiple: false,
             auto_start: false,
             digest: true,
+            checksum: "https://files.example/up/checksum.js".to_owned(),
+            downscale: Some(2048),
             remember: false,
             credentials: true,
             headers: vec![
@@ -354,6 +373,7 @@ mod tests {
             ("protocol", "Form"),
             ("max-files", "0"),
             ("max-files", "+3"),
+            ("downscale", "2048px"),
             ("max-files", "4294967296"),
             ("retries", "256"),
             ("concurrency", "0"),
