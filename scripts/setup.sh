@@ -68,9 +68,11 @@ tool() {
 }
 
 npm_packages() {
-  has node || fail 'Node.js is missing: install version 20 or newer from https://nodejs.org or with your package manager.'
-  [ "$(node -p 'parseInt(process.versions.node)')" -ge 20 ] ||
-    fail "Node.js 20 or newer is needed and $(node --version) is here: install it from https://nodejs.org."
+  # The oldest that the packages run with stands beside them.
+  oldest=$(sed -n 's/^ *"node": ">=\([0-9.]*\)".*/\1/p' end2end/package.json)
+  has node || fail "Node.js is missing: install version $oldest or newer from https://nodejs.org or with your package manager."
+  printf '%s\n%s\n' "$oldest" "$(node -p process.versions.node)" | sort -C -V ||
+    fail "Node.js $oldest or newer is needed and $(node --version) is here: install it from https://nodejs.org."
   has npm || fail 'npm is missing: install it (Debian: apt-get install npm); it belongs to Node.js.'
   say 'Installing the npm packages (wasm-opt, Playwright, axe)'
   (cd end2end && npm ci --no-audit --no-fund --loglevel=error </dev/null) ||

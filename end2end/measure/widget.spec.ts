@@ -69,12 +69,19 @@ test('the server stops reading for 50 s', async ({ widget, net, files, page }) =
   await widget.pick(sample);
   await expect.poll(() => net.read).toBeGreaterThan(4 * MIB);
   const stopped = Date.now();
-  await expect(widget.row(sample.name)).toHaveAttribute('data-hint', /stalled|replaced|restarting/);
-  note('said so after', `${((Date.now() - stopped) / 1000).toFixed(0)} s`);
-  note('says', await words(page));
-  const release = setTimeout(() => net.release(), Math.max(0, 50_000 - (Date.now() - stopped)));
-  await widget.waitState(sample.name, 'done', 120_000);
+  // What is said at each moment until then; the words and not an attribute, and nothing of how it gets over it is assumed.
+  const said = new Map<string, number>();
+  const release = setTimeout(() => net.release(), 50_000);
+  let row = await widget.read(sample.name);
+  for (; row.state !== 'done' && Date.now() < stopped + 120_000; row = await widget.read(sample.name)) {
+    // Figures change all the time: the words without them.
+    const now = (await words(page)).replaceAll(/[\d.,]+/g, 'N');
+    if (!said.has(now)) said.set(now, Date.now() - stopped);
+    await page.evaluate(() => new Promise(requestAnimationFrame));
+  }
   clearTimeout(release);
+  expect(row.state).toBe('done');
+  for (const [now, after] of said) note(`says from ${(after / 1000).toFixed(0)} s on`, now);
   note('stored after the stop by', `${((Date.now() - stopped) / 1000).toFixed(0)} s`);
   note('bytes sent in all', `${(net.read / sample.size).toFixed(2)} times the file`);
 });
@@ -108,7 +115,7 @@ test('1000 files of 7 bytes', async ({ widget, files, page }) => {
   const samples = await Promise.all(Array.from({ length: 1000 }, (_, i) => files.sample(`f-${i}.txt`, 7)));
   await page.addInitScript(() => {
     window.plTasks = [];
-    new PerformanceObserver((list) => window.plTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ entryTypes: ['longtask'] });
+    new PerformanceObserver((list) => window.plTasks.push(...list.getEntries().map(({ startTime, duration }) => ({ startTime, duration })))).observe({ entryTypes: ['longtask'] });
   });
   await widget.open();
   await page.evaluate(() => window.plTasks.splice(0));
@@ -129,7 +136,14 @@ test('1000 files of 7 bytes', async ({ widget, files, page }) => {
     )
     .toBe('1000');
   note('all stored in', `${((await page.evaluate(() => performance.now() - window.plBegan)) / 1000).toFixed(1)} s`);
-  note('longest block of the main thread', `${Math.max(0, ...(await page.evaluate(() => window.plTasks))).toFixed(0)} ms`);
+  const { longest, ours } = await page.evaluate(() => ({
+    longest: Math.max(0, ...window.plTasks.map(({ duration }) => duration)),
+    // Of the task that hands the files over what comes after that: before it the browser makes its list of them, which it
+    // does on a page with a bare input as well.
+    ours: Math.max(0, ...window.plTasks.map(({ startTime, duration }) => startTime + duration - Math.max(startTime, window.plBegan))),
+  }));
+  note('longest block of the main thread', `${longest.toFixed(0)} ms`);
+  note('the same from the moment on in which the page has the files', `${ours.toFixed(0)} ms`);
   note('elements in the document at most', nodes);
 });
 
@@ -211,7 +225,7 @@ test('memory while 1 GiB is sent', async ({ widget, server, files, page }) => {
 
 declare global {
   interface Window {
-    plTasks: number[];
+    plTasks: { startTime: number; duration: number }[];
     plBegan: number;
   }
 }

@@ -43,13 +43,31 @@ class Guest extends Widget {
   status(name: string): Locator {
     return this.row(name).locator('[data-pl-status]');
   }
+
+  /** Sets hooks as a page's script does, with our token at hand, and waits until the widget has them. */
+  async hook(set: (host: PlimsollUpload, token: string) => void): Promise<void> {
+    const host = await this.host.evaluateHandle((host) => host as PlimsollUpload);
+    await this.page.evaluate(([set, host, token]) => (new Function('host', 'token', `(${set})(host, token)`) as typeof hooker)(host, token), [set.toString(), host, TOKEN] as const);
+    await this.hydrated();
+  }
+
+  /** Takes a file off the list. */
+  async remove(name: string): Promise<void> {
+    await this.button('remove', name).click();
+    await expect(this.row(name)).toHaveCount(0);
+  }
 }
 declare global {
   interface Window {
     /** Addresses of the forms that the page's own requests were opened for. */
     plOpened: string[];
+    /** Whether a hook was asked again, each time it was asked. */
+    plAsked: boolean[];
   }
 }
+declare function hooker(host: PlimsollUpload, token: string): void;
+
+const SIGN_IN = 'Not signed in, or the session has ended. Please sign in and try again.';
 
 interface Place {
   kind: Kind;
@@ -163,6 +181,22 @@ for (const kind of KINDS) {
       expect(line.uploads).toHaveLength(1);
     });
 
+    test('a refusal by the view stands beside the file in its own words', async ({ guest, other, files, silence }) => {
+      silence.allowFailedRequests();
+      const sample = await files.sample('refused.bin', MIB);
+      for (const [answer, reason] of [
+        [{ status: 422, type: 'text/plain; charset=utf-8', body: 'Only photos of boats, please.\n' }, 'Only photos of boats, please.'],
+        [{ status: 400, type: 'application/json', body: '{"detail": "No boat on it."}' }, 'No boat on it.'],
+      ] as const) {
+        other.view = () => answer;
+        await guest.pick(sample);
+        await guest.waitState(sample.name, 'failed');
+        await expect(guest.reason(sample.name)).toHaveText(reason);
+        await guest.remove(sample.name);
+      }
+      expect(other.uploads, 'asked once each').toHaveLength(2);
+    });
+
     test('a file larger than they take is refused, once', async ({ guest, line, files, silence }) => {
       silence.allowFailedRequests();
       const sample = await files.sample('large.bin', MOST + MIB);
@@ -210,6 +244,104 @@ for (const kind of KINDS) {
   });
 }
 
+test.describe('Django’s guard against forged requests', () => {
+  test.use({ kind: { name: '', counter: 'django', progress: '/progress; dialect=django' } });
+
+  test('an old token is asked for once more, and no more than once; and their count is asked for with the new one', async ({ guest, line, other, files, silence }) => {
+    silence.allowFailedRequests();
+    const sample = await files.sample('token.bin', 4 * MB);
+    await guest.host.evaluate((host: PlimsollUpload) => host.querySelector('[name=csrfmiddlewaretoken]')?.remove());
+    await guest.hook((host, token) => {
+      window.plAsked = [];
+      host.beforeRequest = (_file, again) => {
+        window.plAsked.push(again);
+        return Promise.resolve({ headers: { 'X-CSRFToken': again ? token : 'old' } });
+      };
+    });
+    line.behave({ kind: 'slow', rate: 2 * MB });
+    await guest.pick(sample);
+    await guest.waitState(sample.name, 'done');
+    expect(other.uploads.map(({ headers }) => headers['x-csrftoken'])).toEqual(['old', TOKEN]);
+    expect(await guest.page.evaluate(() => window.plAsked)).toEqual([false, true]);
+    const tokens = other.asked.map((headers) => headers['x-csrftoken']);
+    expect(new Set(tokens)).toEqual(new Set(['old', TOKEN]));
+    expect(tokens.lastIndexOf('old'), 'none with the old one after the new one').toBeLessThan(tokens.indexOf(TOKEN));
+
+    line.release();
+    await guest.hook((host) => {
+      host.clear();
+      host.beforeRequest = () => ({ headers: { 'X-CSRFToken': 'never' } });
+    });
+    await guest.pick(sample);
+    await guest.waitState(sample.name, 'failed');
+    await expect(guest.reason(sample.name)).toHaveText(SIGN_IN);
+    expect(other.uploads.slice(2).map(({ headers }) => headers['x-csrftoken'])).toEqual(['never', 'never']);
+  });
+
+  test('without a token the refusal is told and not tried again', async ({ guest, other, files, silence, page }) => {
+    silence.allowFailedRequests();
+    const sample = await files.sample('forged.bin', 1000);
+    await page.context().clearCookies();
+    await guest.pick(sample);
+    await guest.waitState(sample.name, 'failed');
+    await expect(guest.row(sample.name)).toHaveAttribute('data-error', 'forbidden');
+    await expect(guest.reason(sample.name)).toHaveText('The server does not allow this.');
+    expect(other.uploads).toHaveLength(1);
+  });
+
+  test('a session that has ended: led to where one signs in is not taken, though the page there is found', async ({ guest, line, other, files }) => {
+    const sample = await files.sample('session.bin', 1000);
+    let signedIn = false;
+    other.pages.set('/login/', { status: 200, type: 'text/html', body: '<!doctype html><title>Sign in</title><form method="post"><input type="password" name="p"></form>' });
+    other.pages.set('/photos/', { status: 200, type: 'text/html', body: '<!doctype html><title>Your photos</title>' });
+    // As Django's login_required and redirect() do.
+    other.view = ({ url }) => ({ status: 302, headers: { location: signedIn ? '/photos/' : `/login/?next=${encodeURIComponent(url).replaceAll('%2F', '/')}` } });
+    await guest.pick(sample);
+    await guest.waitState(sample.name, 'failed');
+    await expect(guest.row(sample.name)).toHaveAttribute('data-error', 'unauthorized');
+    await expect(guest.reason(sample.name)).toHaveText(SIGN_IN);
+    expect(await guest.host.evaluate((host: PlimsollUpload) => host.receipts)).toEqual([]);
+    expect(line.uploads, 'asked once').toHaveLength(1);
+    // The person signs in elsewhere, and tries again.
+    signedIn = true;
+    await guest.button('retry', sample.name).click();
+    await guest.waitState(sample.name, 'done');
+    await expect(guest.status(sample.name)).toHaveText(TAKEN);
+  });
+
+  test('the address to come back to is known in every writing, and a page that only tells where it came from is none', async ({ guest, other, files }) => {
+    const sample = await files.sample('way-back.bin', 1000);
+    const html = { status: 200, type: 'text/html', body: '<!doctype html><title>Some page</title>' };
+    for (const path of ['/login', '/done']) other.pages.set(path, html);
+    const host = encodeURIComponent(new URL(guest.base).origin);
+    for (const [location, state] of [
+      ['/login?ReturnUrl=%2Fupload', 'failed'],
+      [`/login?a=b&rd=${host}%2Fupload`, 'failed'],
+      ['/login?a=b', 'done'],
+      ['/done?of=/upload/7', 'done'],
+      ['/done?of=/uploads', 'done'],
+      ['/done', 'done'],
+    ] as const) {
+      other.view = () => ({ status: 303, headers: { location } });
+      await guest.pick(sample);
+      expect((await guest.waitState(sample.name, ['done', 'failed'])).state, location).toBe(state);
+      await guest.remove(sample.name);
+    }
+  });
+
+  test('signed in again by the page, once, and sent again', async ({ guest, other, files }) => {
+    const sample = await files.sample('again.bin', 1000);
+    other.pages.set('/login/', { status: 200, type: 'text/html', body: '<!doctype html><title>Sign in</title>' });
+    other.view = ({ headers }) => (headers.authorization === 'Bearer new' ? { status: 204 } : { status: 302, headers: { location: '/login/?next=/upload' } });
+    await guest.hook((host) => {
+      host.beforeRequest = (_file, again) => ({ headers: { Authorization: again ? 'Bearer new' : 'Bearer old' } });
+    });
+    await guest.pick(sample);
+    await guest.waitState(sample.name, 'done');
+    expect(other.uploads.map(({ headers }) => headers.authorization)).toEqual(['Bearer old', 'Bearer new']);
+  });
+});
+
 test.describe('a site that nobody counts for', () => {
   for (const [what, answer] of [
     ['200 and a text of its own', { status: 200, type: 'text/plain', body: 'thank you' }],
@@ -232,4 +364,79 @@ test.describe('a site that nobody counts for', () => {
       expect(other.uploads[0]?.fields).toEqual([['csrfmiddlewaretoken', TOKEN], ['photo', sample.name]]);
     });
   }
+
+  test('the page refuses, renames, adds fields, and reads their answer', async ({ guest, other, files }) => {
+    other.view = ({ fields = [] }) => ({ status: 200, type: 'application/json', body: JSON.stringify({ at: '/photos/7', bytes: 1000, album: fields.find(([name]) => name === 'album')?.[1] }) });
+    await guest.hook((host) => {
+      host.addEventListener('plimsoll-before-upload', (event) => {
+        if (event.detail.file.name === 'no.bin') return event.preventDefault();
+        event.detail.rename('boat é.bin');
+        event.detail.fields.album = 'sea';
+      });
+      host.readAnswer = (status, text) => {
+        const said = JSON.parse(text) as { at: string; bytes: number; album: string };
+        if (status !== 200 || said.album !== 'sea') throw new Error('Not in the album.');
+        return { url: said.at, size: said.bytes, name: 'boat é.bin' };
+      };
+    });
+    await guest.pick(await files.sample('no.bin', 1000), await files.sample('yes.bin', 1000));
+    await guest.waitState('no.bin', 'rejected');
+    const sent = guest.host.locator('[data-pl-row][data-state=done]');
+    await expect(sent).toHaveCount(1);
+    await expect(guest.reason('no.bin')).toHaveText('This page does not send this file.');
+    await expect(sent.locator('[data-pl-status]')).toHaveText('Stored');
+    expect(other.uploads.map(({ fields }) => fields)).toEqual([[['csrfmiddlewaretoken', TOKEN], ['album', 'sea'], ['photo', 'boat é.bin']]]);
+    expect(await guest.host.evaluate((host: PlimsollUpload) => host.receipts.map(({ proof, url }) => [proof, url]))).toEqual([['stored', '/photos/7']]);
+  });
+
+  test('the page tells by the address what a page means that answers for success and for refusal alike', async ({ guest, other, files }) => {
+    const sample = await files.sample('form.bin', 1000);
+    other.pages.set('/photos/', { status: 200, type: 'text/html', body: '<!doctype html><title>Your photos</title>' });
+    other.view = () => ({ status: 200, type: 'text/html', body: '<!doctype html><p class="errorlist">Upload a valid image.</p>' });
+    await guest.hook((host) => {
+      host.readAnswer = (_status, text, url) => {
+        if (new URL(url).pathname === '/photos/') return {};
+        throw new Error(new DOMParser().parseFromString(text, 'text/html').querySelector('.errorlist')?.textContent ?? 'No.');
+      };
+    });
+    await guest.pick(sample);
+    await guest.waitState(sample.name, 'failed');
+    await expect(guest.reason(sample.name)).toHaveText('Upload a valid image.');
+    await guest.remove(sample.name);
+    other.view = () => ({ status: 302, headers: { location: '/photos/' } });
+    await guest.pick(sample);
+    await guest.waitState(sample.name, 'done');
+    await expect(guest.status(sample.name)).toHaveText(TAKEN);
+  });
+
+  test('what a server writes is text, of bounded length, and changes no order but its own; pages and status lines are no reasons', async ({ guest, other, files, silence }) => {
+    silence.allowFailedRequests();
+    const sample = await files.sample('words.bin', 1000);
+    const plain = 'text/plain; charset=utf-8';
+    for (const [answer, reason] of [
+      [{ status: 422, type: plain, body: '<img src=x onerror=alert(1)> & more' }, '<img src=x onerror=alert(1)> & more'],
+      [{ status: 422, type: plain, body: `\n ${'é'.repeat(201)}` }, `${'é'.repeat(200)}…`],
+      [{ status: 422, type: 'application/json', body: JSON.stringify({ error: 'x'.repeat(5000) }) }, `${'x'.repeat(200)}…`],
+      [{ status: 422, type: 'application/json', body: '"Only PDF, please."' }, 'Only PDF, please.'],
+      [{ status: 403, type: plain, body: 'فقط للأعضاء' }, 'فقط للأعضاء'],
+      [{ status: 403, type: 'text/html', body: '<!doctype html><title>403 Forbidden</title>' }, 'The server does not allow this.'],
+      [{ status: 413, type: plain, body: 'Payload Too Large\n' }, 'The file is larger than allowed.'],
+      [{ status: 422, type: plain, body: '' }, 'The server could not store the file.'],
+    ] as const) {
+      other.view = () => answer;
+      await guest.pick(sample);
+      await guest.waitState(sample.name, 'failed');
+      await expect(guest.reason(sample.name)).toHaveText(reason);
+      expect(await guest.reason(sample.name).locator('bdi').innerText(), 'in a place of its own').toBe(reason);
+      expect(await guest.reason(sample.name).locator('img').count()).toBe(0);
+      await guest.remove(sample.name);
+    }
+    // What a program throws up is for who runs it.
+    await guest.host.evaluate((host) => host.setAttribute('retries', '0'));
+    await guest.hydrated();
+    other.view = () => ({ status: 500, type: plain, body: 'ValueError at /upload\n\nTraceback (most recent call last):' });
+    await guest.pick(sample);
+    await guest.waitState(sample.name, 'failed');
+    await expect(guest.reason(sample.name)).toHaveText('The server could not store the file.');
+  });
 });

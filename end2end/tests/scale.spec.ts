@@ -1,6 +1,7 @@
 // Long lists: a thousand files and more, of which the page holds few rows. How long that takes, bench/list.mjs says.
 
 import type { Page } from '@playwright/test';
+import type { PlimsollUpload } from '../../public/upload-widget.js';
 import { expect, test } from '../fixtures/test';
 
 const COUNT = 1000;
@@ -32,7 +33,7 @@ test('a thousand files: each stored once, and few nodes in the page', async ({ w
 test('scrolled anywhere, the rows there are shown, in their places', async ({ widget, net, page }) => {
   await widget.open();
   net.behave({ kind: 'stall', after: 0 });
-  await pickMany(page, COUNT);
+  await listMany(page, COUNT);
   const frame = page.locator('[data-pl-frame]');
   await expect(frame).toHaveAttribute('data-long', 'true');
   for (const share of [0.5, 1, 0.25, 0]) {
@@ -53,7 +54,7 @@ test('scrolled anywhere, the rows there are shown, in their places', async ({ wi
 test('a row that has the focus stays, however far the list is scrolled', async ({ widget, net, page }) => {
   await widget.open();
   net.behave({ kind: 'stall', after: 0 });
-  await pickMany(page, 300);
+  await listMany(page, 300);
   const button = page.locator('[data-pl-row][aria-posinset="2"] [data-pl-action="cancel"]');
   await button.focus();
   const name = await focusedRow(page);
@@ -74,7 +75,7 @@ test('a row that has the focus stays, however far the list is scrolled', async (
 test('the keyboard walks down a long list row by row', async ({ widget, net, page }) => {
   await widget.open();
   net.behave({ kind: 'stall', after: 0 });
-  await pickMany(page, 60);
+  await listMany(page, 60);
   await page.locator('[data-pl-row][aria-posinset="1"] [data-pl-action="cancel"]').focus();
   let last = 1;
   for (let steps = 0; last < 60 && steps < 300; steps++) {
@@ -92,7 +93,7 @@ test('the keyboard walks down a long list row by row', async ({ widget, net, pag
 test('a row that grows above what is in sight moves nothing there', async ({ widget, net, page }) => {
   await widget.open();
   net.behave({ kind: 'stall', after: 0 });
-  await pickMany(page, 200);
+  await listMany(page, 200);
   const frame = page.locator('[data-pl-frame]');
   await frame.evaluate((frame) => (frame.scrollTop = 3000));
   await expect.poll(() => inSight(page)).toMatchObject({ whole: true, right: true });
@@ -106,15 +107,63 @@ test('a row that grows above what is in sight moves nothing there', async ({ wid
   net.release();
 });
 
-/** Picks so many small files at once, as a script in the page would. */
-function pickMany(page: Page, count: number): Promise<void> {
-  return page.evaluate((count) => {
+test('what is wanted of all files holds for those that are still being taken in', async ({ widget, net, page }) => {
+  await widget.open();
+  net.behave({ kind: 'stall', after: 0 });
+  const text = async (name: string) => Number(await widget.total.getAttribute(name));
+  // In one turn of the page: the first of them are in the list by then, and most are not.
+  await pickMany(page, COUNT, 'cancel-all');
+  await expect.poll(() => page.locator('[data-pl-row]').first().getAttribute('aria-setsize')).toBe(String(COUNT));
+  expect(await text('data-active')).toBe(0);
+  expect(net.uploads.length, 'no more than were under way').toBeLessThanOrEqual(3);
+  net.release();
+});
+
+test('a widget that is taken out of the page takes in no more', async ({ net, page, silence }) => {
+  silence.listen(page);
+  await page.goto(`${net.url}/plain.html`);
+  await expect(page.locator('plimsoll-upload form[data-plimsoll]')).toHaveAttribute('data-hydrated', 'true');
+  net.behave({ kind: 'stall', after: 0 });
+  const told = await page.evaluate(async (count) => {
+    const tag = document.querySelector<PlimsollUpload>('plimsoll-upload')!;
+    const added: string[] = [];
+    document.addEventListener('plimsoll-added', (event) => added.push((event as CustomEvent<{ file: { name: string } }>).detail.file.name));
+    const files = Array.from({ length: count }, (_, i) => new File([`${i}`], `${i}.txt`));
+    tag.add(files);
+    const atOnce = added.length;
+    const busy = tag.matches(':invalid') || tag.files.length > 0;
+    // By the third slice some are in and some are not; then it goes.
+    while (added.length < 100) await new Promise((next) => setTimeout(next));
+    tag.remove();
+    const then = added.length;
+    for (let i = 0; i < 50; i++) await new Promise((next) => setTimeout(next));
+    return { atOnce, busy, then, after: added.length, inOrder: added.every((name, i) => name === `${i}.txt`) };
+  }, COUNT);
+  expect(told).toMatchObject({ busy: true, inOrder: true, after: told.then });
+  expect(told.atOnce).toBeGreaterThan(0);
+  expect(told.then).toBeLessThan(COUNT);
+  net.release();
+});
+
+/**
+ * Picks so many, and waits until all are in the list: they come in portions, and a list that still grows has neither
+ * its middle nor its last row.
+ */
+async function listMany(page: Page, count: number): Promise<void> {
+  await pickMany(page, count);
+  await expect(page.locator('[data-pl-row]').first()).toHaveAttribute('aria-setsize', String(count));
+}
+
+/** Picks so many small files at once, as a script in the page would; and presses a button in the same turn. */
+function pickMany(page: Page, count: number, press?: string): Promise<void> {
+  return page.evaluate(([count, press]) => {
     const input = document.querySelector<HTMLInputElement>('[data-pl-input]')!;
     const data = new DataTransfer();
     for (let i = 0; i < count; i++) data.items.add(new File([`file ${i}`], `many-${String(i).padStart(5, '0')}.txt`, { type: 'text/plain' }));
     input.files = data.files;
     input.dispatchEvent(new Event('change', { bubbles: true }));
-  }, count);
+    if (press) document.querySelector<HTMLButtonElement>(`[data-pl-action="${press}"]`)!.click();
+  }, [count, press] as const);
 }
 
 /** The rows in sight: the places of the first and the last, whether they fill the frame, and lie in order without gaps. */

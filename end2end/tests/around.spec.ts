@@ -1,0 +1,257 @@
+// The widget and what is around it: the screen that is kept on, a page that is frozen, its language, its own look, and
+// what a folder holds that is not to be read.
+
+import AxeBuilder from '@axe-core/playwright';
+import type { PlimsollUpload } from '../../public/upload-widget.js';
+import { expectNoViolations } from '../fixtures/axe';
+import { MIB } from '../fixtures/files';
+import { Widget } from '../fixtures/page';
+import { Pages } from '../fixtures/pages';
+import { expect, test as base } from '../fixtures/test';
+
+declare global {
+  interface Window {
+    /** What was done about the screen, in order. */
+    plScreen: string[];
+    plHide: (hidden: boolean) => void;
+    plSaid: string[];
+  }
+}
+
+/** The tag on a plain page, behind the proxy. */
+class Tag extends Widget {
+  readonly host = this.page.locator('plimsoll-upload');
+
+  /** Sets attributes, and waits until the widget has them. */
+  async set(attributes: Record<string, string>): Promise<void> {
+    await this.host.evaluate((host, attributes) => {
+      for (const [name, value] of Object.entries(attributes)) host.setAttribute(name, value);
+    }, attributes);
+    await this.hydrated();
+  }
+
+  reason(name: string) {
+    return this.row(name).locator('[data-pl-reason]');
+  }
+}
+
+const test = base.extend<{ tag: Tag }>({
+  tag: async ({ page, net, silence }, use) => {
+    silence.listen(page);
+    await use(new Tag(page, net.url, 'plain.html'));
+  },
+});
+
+test('the screen is kept on while something is sent, and again when the page is back in sight', async ({ tag, net, files, page }) => {
+  await page.addInitScript(() => {
+    window.plScreen = [];
+    let held: { released: boolean } | undefined;
+    const request = (kind: string) => {
+      window.plScreen.push(`on: ${kind}`);
+      const lock = { released: false, release: () => Promise.resolve(lock.released || (window.plScreen.push('off'), (lock.released = true))) };
+      held = lock;
+      return Promise.resolve(lock);
+    };
+    Object.defineProperty(navigator, 'wakeLock', { value: { request } });
+    let hidden = false;
+    Object.defineProperty(document, 'visibilityState', { get: () => (hidden ? 'hidden' : 'visible') });
+    Object.defineProperty(document, 'hidden', { get: () => hidden });
+    window.plHide = (hide) => {
+      hidden = hide;
+      // What browsers do.
+      if (hide && held) held.released = true;
+      document.dispatchEvent(new Event('visibilitychange'));
+    };
+  });
+  const screen = () => page.evaluate(() => window.plScreen);
+  const samples = [await files.sample('one.bin', MIB), await files.sample('two.bin', MIB)];
+  await tag.open();
+  await tag.pick(samples[0]!);
+  await tag.waitState(samples[0]!.name, 'done');
+  expect(await screen(), 'nobody has asked for it').toEqual([]);
+  await tag.host.evaluate((host: PlimsollUpload) => host.clear());
+  await tag.set({ 'wake-lock': '' });
+  net.behave({ kind: 'hold', frames: 'processing' });
+  await tag.pick(samples[1]!);
+  await expect.poll(screen).toEqual(['on: screen']);
+  await page.evaluate(() => window.plHide(true));
+  expect(await screen()).toEqual(['on: screen']);
+  await page.evaluate(() => window.plHide(false));
+  await expect.poll(screen).toEqual(['on: screen', 'on: screen']);
+  net.release();
+  await tag.waitState(samples[1]!.name, 'done');
+  await expect.poll(screen).toEqual(['on: screen', 'on: screen', 'off']);
+  await page.evaluate(() => (window.plHide(true), window.plHide(false)));
+  expect(await screen(), 'nothing is under way').toHaveLength(3);
+});
+
+test('frozen while it sends, the page is right as soon as it wakes', async ({ tag, net, server, files, page, browserName }) => {
+  test.skip(browserName !== 'chromium', 'only CDP can freeze a page');
+  const sample = await files.sample('frozen.bin', 6 * MIB);
+  await tag.open();
+  const before = (await server.files()).length;
+  net.behave({ kind: 'slow', rate: 2 * MIB });
+  await tag.pick(sample);
+  await expect.poll(() => net.passed).toBeGreaterThan(MIB);
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send('Page.setWebLifecycleState', { state: 'frozen' });
+  await expect.poll(async () => (await server.files()).length - before, { timeout: 20_000 }).toBe(1);
+  await cdp.send('Page.setWebLifecycleState', { state: 'active' });
+  expect(await tag.waitState(sample.name, 'done', 5000)).toMatchObject({ percent: 100, restarts: 0 });
+  expect(net.uploads).toHaveLength(1);
+});
+
+test('the camera is asked for where the page says so', async ({ tag }) => {
+  await tag.open();
+  await expect(tag.input).not.toHaveAttribute('capture');
+  await tag.set({ capture: 'environment', accept: 'image/*' });
+  await expect(tag.input).toHaveAttribute('capture', 'environment');
+  await expect(tag.input).toHaveAttribute('accept', 'image/*');
+});
+
+/** Drops a folder whose entries the page makes up: one of them, and a folder in it, cannot be read. */
+function dropFolder(zone: Element): void {
+  const file = (path: string, read: boolean) => ({
+    isFile: true,
+    isDirectory: false,
+    name: path.split('/').pop(),
+    fullPath: path,
+    file: (done: (file: File) => void, failed: (why: Error) => void) => (read ? done(new File([path], path.split('/').pop() ?? '')) : failed(new DOMException('', 'NotReadableError'))),
+  });
+  const folder = (path: string, entries: object[] | null) => ({
+    isFile: false,
+    isDirectory: true,
+    name: path.split('/').pop(),
+    fullPath: path,
+    createReader: () => {
+      const portions = [entries, []];
+      return { readEntries: (done: (entries: object[]) => void, failed: (why: Error) => void) => (entries ? done(portions.shift() ?? []) : failed(new DOMException('', 'NotReadableError'))) };
+    },
+  });
+  const top = folder('/top', [
+    file('/top/first.txt', true),
+    file('/top/locked.txt', false),
+    folder('/top/shut', null),
+    folder('/top/.git', [file('/top/.git/config', true)]),
+    file('/top/.hidden', true),
+    file('/top/last.txt', true),
+  ]);
+  DataTransferItem.prototype.webkitGetAsEntry = () => top as unknown as FileSystemEntry;
+  const data = new DataTransfer();
+  data.items.add(new File([''], 'top'));
+  zone.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true, composed: true }));
+}
+
+test('what cannot be read in a folder is a row with its reason, and the rest goes on; names with a dot as the page wants', async ({ tag }) => {
+  await tag.open();
+  for (const [dotfiles, sent] of [
+    ['false', ['first.txt', 'last.txt']],
+    ['true', ['.hidden', 'config', 'first.txt', 'last.txt']],
+  ] as const) {
+    await tag.set({ dotfiles });
+    await tag.drop.evaluate(dropFolder);
+    for (const name of sent) await tag.waitState(name, 'done');
+    for (const name of ['locked.txt', 'shut']) {
+      await tag.waitState(name, 'rejected');
+      await expect(tag.reason(name)).toHaveText('This cannot be read: perhaps you may not, or it is gone.');
+    }
+    expect((await tag.rows()).map(({ name }) => name).sort()).toEqual([...sent, 'locked.txt', 'shut'].sort());
+    await tag.host.evaluate((host: PlimsollUpload) => host.clear());
+  }
+});
+
+test('the words follow the language of the tag, and of what is under way', async ({ tag, net, files, silence, page }) => {
+  silence.allowFailedRequests();
+  await tag.open();
+  await tag.set({ 'max-files': '1', 'max-total': '1000000', accept: '.bin' });
+  net.behave({ kind: 'answer', status: 422, headers: { 'content-type': 'text/plain' }, body: 'Only PDF, please.', times: 1 });
+  const [failed, large, other] = [await files.sample('failed.bin', 10), await files.sample('large.bin', MIB), await files.sample('other.txt', 10)];
+  await tag.pick(failed);
+  await tag.waitState(failed.name, 'failed');
+  await tag.pick(large, other);
+  await tag.waitState(large.name, 'rejected');
+  const more = await files.sample('more.bin', 10);
+  await tag.pick(more, await files.sample('most.bin', 10));
+  const headline = tag.form.locator('.pl-headline');
+  await expect(headline).toHaveText('Drop files here, or choose them');
+  await expect(tag.reason(failed.name)).toHaveText('Only PDF, please.');
+  await expect(tag.reason(large.name)).toHaveText('All files together may have 1 MB at the most.');
+
+  // What was refused here needs no second language; what a server has said is kept.
+  await tag.host.evaluate((host: PlimsollUpload) => (host.lang = 'de'));
+  await expect(headline).toHaveText('Dateien hier ablegen oder auswählen');
+  await expect(tag.form).toHaveAttribute('lang', 'de');
+  await expect(tag.reason(failed.name)).toHaveText('Der Server konnte die Datei nicht speichern. (Only PDF, please.)');
+  await expect(tag.reason(large.name)).toHaveText('Alle Dateien zusammen dürfen höchstens 1 MB haben.');
+  await expect(tag.reason(other.name)).toHaveText('Diese Art von Datei wird nicht angenommen. Angenommen werden: .bin.');
+  await expect(tag.reason('most.bin')).toHaveText('Nur 1 Datei ist erlaubt.');
+
+  await tag.host.evaluate((host: PlimsollUpload) => (host.lang = 'ar'));
+  await expect(tag.form).toHaveAttribute('dir', 'rtl');
+  // The last word holds, whichever texts come first.
+  await tag.host.evaluate((host: PlimsollUpload) => ((host.lang = 'fr'), (host.lang = 'en')));
+  await expect(headline).toHaveText('Drop files here, or choose them');
+  await expect(tag.reason(large.name)).toHaveText('All files together may have 1 MB at the most.');
+  await page.evaluate(() => fetch('/labels/fr.json').then((answer) => answer.text()));
+  await expect(tag.form).toHaveAttribute('lang', 'en');
+  // Without a word of its own it speaks what the page speaks.
+  await page.evaluate(() => (document.documentElement.lang = 'ja'));
+  await tag.host.evaluate((host) => host.removeAttribute('lang'));
+  await expect(tag.form).toHaveAttribute('lang', 'ja');
+});
+
+test('two removals in a row are both announced', async ({ tag, files, page }) => {
+  const samples = [await files.sample('a.bin', 10), await files.sample('b.bin', 10)];
+  await tag.open();
+  await tag.pick(...samples);
+  for (const { name } of samples) await tag.waitState(name, 'done');
+  await page.evaluate(() => {
+    const region = document.querySelector('plimsoll-upload')?.shadowRoot?.querySelector('[data-pl-announcer]') as Element;
+    window.plSaid = [];
+    // As a screen reader does: a change is heard, whatever it is.
+    new MutationObserver(() => window.plSaid.push(region.textContent ?? '')).observe(region, { childList: true, characterData: true, subtree: true });
+  });
+  for (const { name } of samples) {
+    await tag.button('remove', name).click();
+    await expect(tag.row(name)).toHaveCount(0);
+  }
+  await expect.poll(async () => (await page.evaluate(() => window.plSaid)).map((said) => said.trim())).toEqual(Array(2).fill('Removed. This can be undone'));
+});
+
+test('the page’s own look: custom properties, and every part that is named; axe finds nothing in it, at 400 % too', async ({ page, server, files, silence }) => {
+  silence.listen(page);
+  silence.allowFailedRequests();
+  const site = await Pages.start();
+  try {
+    const style =
+      '<style>plimsoll-upload { --plimsoll-bad: rgb(90, 0, 0); --plimsoll-radius: 3px } plimsoll-upload::part(headline) { color: rgb(1, 2, 3) }' +
+      ' plimsoll-upload::part(button) { letter-spacing: 2px } .calm { --plimsoll-radius: 7px }</style>';
+    site.page('/', server.url, `<main><h1>A page</h1><plimsoll-upload protocol="form" action="/photos/"></plimsoll-upload></main>`, style);
+    const tag = new Tag(page, site.url);
+    await tag.open();
+    const look = (selector: string, property: string) => tag.host.evaluate((host, [selector, property]) => getComputedStyle(host.shadowRoot?.querySelector(selector!) as Element).getPropertyValue(property!), [selector, property]);
+    expect(await look('.pl-drop', 'border-top-left-radius')).toBe('3px');
+    expect(await look('.pl-headline', 'color')).toBe('rgb(1, 2, 3)');
+    const sample = await files.sample('themed.bin', 10);
+    // Nothing is at this address.
+    await tag.pick(sample);
+    await tag.waitState(sample.name, 'failed');
+    expect(await look('[data-pl-reason]', 'color')).toBe('rgb(90, 0, 0)');
+    expect(await look('[data-pl-action=remove]', 'letter-spacing')).toBe('2px');
+    const parts = 'base drop mark headline input limits check total sum list row name size percent bar bar-sent bar-received status reason hint button'.split(' ');
+    expect(await tag.host.evaluate((host, parts) => parts.filter((part) => !host.shadowRoot?.querySelector(`[part~="${part}"]`)), parts), 'parts that are named in README').toEqual([]);
+    await expectNoViolations(page, 'failed, in the tag');
+    // 1280 by 1024 pixels at 400 %.
+    await page.setViewportSize({ width: 320, height: 256 });
+    await expectNoViolations(page, 'failed, in the tag, at 400 %');
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 'nothing sticks out').toBeLessThanOrEqual(0);
+    const button = tag.button('remove', sample.name);
+    await button.scrollIntoViewIfNeeded();
+    await expect(button).toBeInViewport({ ratio: 1 });
+    // It has looked inside: what it names there is a path through the tag.
+    const { passes } = await new AxeBuilder({ page }).withRules(['button-name']).analyze();
+    expect(passes.flatMap(({ nodes }) => nodes).filter(({ target }) => Array.isArray(target[0])).length).toBeGreaterThan(1);
+  } finally {
+    await site.stop();
+  }
+});
