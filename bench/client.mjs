@@ -22,7 +22,20 @@ export const upload = (task) => inThread('upload', task);
 /** Asks `path` again and again until `until` (a SharedArrayBuffer) holds 1, or `count` times. → latencies in ms. */
 export const poll = (task) => inThread('poll', task);
 
-/** Opens `count` uploads that send a little and then wait. → a worker; `terminate()` cuts them all. */
+/**
+ * Has a writer send a little of an upload and go silent, and takes its place, `count` times.
+ * `{ port, count, size, sent, created, appended, asked }`, the last three fields of a head. → ms until the newcomer
+ * was told where to go on
+ */
+export const takeOver = (task) => inThread('takeOver', task);
+
+/** Asks for all `paths` in turn, each of `count` pollers `perSecond` times, until `until` holds 1. → latencies in ms. */
+export const watch = (task) => inThread('watch', task);
+
+/**
+ * Opens `count` uploads that send a little and then wait; with `drip`, every second one sends another byte each so many
+ * milliseconds. → a worker; `terminate()` cuts them all.
+ */
 export function idle(task) {
   const worker = new Worker(new URL(import.meta.url), { workerData: { kind: 'idle', ...task } });
   return once(worker, 'message').then(([answer]) => {
@@ -40,7 +53,7 @@ function inThread(kind, task) {
   });
 }
 
-const kinds = { upload: runUpload, poll: runPoll, idle: runIdle };
+const kinds = { upload: runUpload, poll: runPoll, watch: runWatch, takeOver: runTakeOver, idle: runIdle };
 
 if (!isMainThread) {
   kinds[workerData.kind](workerData).then(
@@ -87,7 +100,59 @@ async function runPoll({ port, paths, count = Infinity, until }) {
   return latencies;
 }
 
-async function runIdle({ port, method, path, count, size, sent, form }) {
+async function runWatch({ port, paths, count, perSecond, until }) {
+  const over = new Int32Array(until);
+  const latencies = [];
+  const one = async (n) => {
+    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+    await once(socket, 'connect');
+    for (let turn = n; Atomics.load(over, 0) === 0; turn += count) {
+      const path = paths[turn % paths.length];
+      const began = performance.now();
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
+      const status = await wholeAnswer(socket);
+      const took = performance.now() - began;
+      latencies.push(took);
+      if (status !== 200) throw new Error(`GET ${path} was answered ${status}`);
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, 1000 / perSecond - took)));
+    }
+    socket.destroy();
+  };
+  await Promise.all(Array.from({ length: count }, (_, n) => one(n)));
+  return latencies;
+}
+
+async function runTakeOver({ port, count, size, sent, created, appended, asked }) {
+  const piece = randomFillSync(Buffer.alloc(sent));
+  const ask = async (method, path, fields) => {
+    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+    const answer = answerOf(socket);
+    socket.write(lines(method, path, { ...fields, Connection: 'close' }));
+    return answer;
+  };
+  const latencies = [];
+  for (let n = 0; n < count; n += 1) {
+    const begun = await ask('POST', '/files', { ...created, 'Content-Length': 0 });
+    const url = begun.head.match(/\r\nlocation: *([^\r]*)/i)?.[1];
+    if (begun.status !== 201 || !url) throw new Error(`POST /files was answered ${begun.status}`);
+    const silent = net.connect({ port, host: '127.0.0.1', noDelay: true });
+    // It is told that it was replaced, or hung up on.
+    silent.on('error', () => {}).resume();
+    silent.write(Buffer.concat([Buffer.from(lines('PATCH', url, { ...appended, 'Content-Length': size })), piece]));
+    const progress = url.replace('/files/', '/progress/');
+    while (JSON.parse((await ask('GET', progress, {})).body).received < sent);
+    const began = performance.now();
+    const answer = await ask('HEAD', url, asked);
+    latencies.push(performance.now() - began);
+    const offset = Number(answer.head.match(/\r\nupload-offset: *(\d+)/i)?.[1]);
+    if (offset !== sent) throw new Error(`HEAD was answered ${answer.status} with the offset ${offset} of ${sent}`);
+    silent.destroy();
+    await ask('DELETE', url, asked);
+  }
+  return latencies;
+}
+
+async function runIdle({ port, method, path, count, size, sent, form, drip }) {
   const { before, after } = wrapping(form);
   const piece = Buffer.concat([before, randomFillSync(Buffer.alloc(sent))]);
   const length = before.length + size + after.length;
@@ -98,14 +163,19 @@ async function runIdle({ port, method, path, count, size, sent, form }) {
     await once(socket, 'connect');
     const headers = { 'X-Progress-ID': `idle${String(n).padStart(8, '0')}` };
     await new Promise((resolve) => socket.write(Buffer.concat([Buffer.from(head({ method, path, length, form, headers })), piece]), resolve));
+    if (drip && n % 2) setInterval(() => socket.write('.'), drip);
   }
   return {};
 }
 
 function head({ method, path, length, form, headers }) {
   const type = form ? `multipart/form-data; boundary=${BOUNDARY}` : 'application/octet-stream';
-  const lines = Object.entries({ Host: '127.0.0.1', Accept: 'application/json', ...headers, 'Content-Type': type, 'Content-Length': length, Connection: 'close' });
-  return `${method} ${path} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
+  return lines(method, path, { Accept: 'application/json', ...headers, 'Content-Type': type, 'Content-Length': length, Connection: 'close' });
+}
+
+function lines(method, path, fields) {
+  const all = Object.entries({ Host: '127.0.0.1', ...fields });
+  return `${method} ${path} HTTP/1.1\r\n${all.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
 }
 
 /** What stands around the file's bytes. */

@@ -12,7 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { idle, poll, upload } from './client.mjs';
+import { idle, poll, takeOver, upload, watch } from './client.mjs';
 import { cpuSeconds, forgetPeak, memory } from './proc.mjs';
 import { killAll, nginx, plimsoll } from './servers.mjs';
 
@@ -22,6 +22,12 @@ const MIB = 1 << 20;
 const OPEN = 1000;
 /** Uploads at the same time, for the polls. */
 const PARALLEL = 4;
+/** Writers that are replaced, for each protocol. */
+const TAKEOVERS = 200;
+/** Pages that look on while a thousand uploads stall, how often in a second, and good uploads meanwhile. */
+const PAGES = 100;
+const LOOKS = 10;
+const GOOD = 100;
 
 const out = path.join(path.dirname(fileURLToPath(import.meta.url)), 'out');
 const { values } = parseArgs({ options: { size: { type: 'string', default: '1GiB' }, rounds: { type: 'string', default: '3' } } });
@@ -51,6 +57,8 @@ result.filesInMemory = inMemory !== undefined;
 await throughput();
 await polls();
 await openUploads();
+await crowd();
+await takeovers();
 await durability();
 mkdirSync(out, { recursive: true });
 writeFileSync(path.join(out, 'server.json'), `${JSON.stringify(result, null, 2)}\n`);
@@ -91,7 +99,7 @@ async function throughput() {
 async function polls() {
   const servers = [await plimsoll(folder(inMemory)), await nginx(folder(inMemory))];
   const part = Math.ceil(size / 2);
-  heading(`A poll during ${PARALLEL} uploads of ${Math.round(part / MIB)} MiB, ms`, ['polls', 'p50', 'p99', 'max']);
+  heading(`A poll during ${PARALLEL} uploads of ${Math.round(part / MIB)} MiB, ms`, ['count', 'p50', 'p99', 'max']);
   result.polls = [];
   for (const server of servers) {
     if (!server || server.hasProgress === false) continue;
@@ -108,9 +116,7 @@ async function polls() {
       Atomics.store(new Int32Array(until), 0, 1);
     }
     for (const [name, latencies] of [[`${server.name}, idle`, calm], [server.name, await polling]]) {
-      const figures = { name, polls: latencies.length, p50: quantile(latencies, 0.5), p99: quantile(latencies, 0.99), max: quantile(latencies, 1) };
-      result.polls.push(figures);
-      row(name, [figures.polls, figures.p50.toFixed(2), figures.p99.toFixed(2), figures.max.toFixed(2)]);
+      result.polls.push(latency(name, latencies));
     }
   }
   await close(...servers);
@@ -133,6 +139,68 @@ async function openUploads() {
     row(server.name, [mib(before), mib(figures.open), mib(figures.peak)]);
   }
   await close(...servers);
+}
+
+/** How a good upload fares while a thousand others stall or drip and a hundred pages look on. */
+async function crowd() {
+  const server = await plimsoll(folder(inMemory), '--max-open-uploads', 'none', '--min-rate', 'none');
+  const port = server.port;
+  const others = await idle({ port, ...ourPost(), count: OPEN, size: MIB, sent: 64 * 1024, drip: 1000 });
+  const until = new SharedArrayBuffer(4);
+  const paths = Array.from({ length: OPEN }, (_, n) => `/progress/idle${String(n).padStart(8, '0')}`);
+  const looking = watch({ port, paths, count: PAGES, perSecond: LOOKS, until });
+  const begun = [];
+  const whole = [];
+  try {
+    for (let n = 0; n < GOOD; n += 1) {
+      const { seconds } = await upload({ port, method: 'POST', path: '/files', headers: { 'Upload-Complete': '?0' }, size: 0 });
+      begun.push(seconds * 1000);
+      whole.push((await upload({ port, ...ourPost(), size: MIB })).seconds * 1000);
+    }
+  } finally {
+    Atomics.store(new Int32Array(until), 0, 1);
+  }
+  const looks = await looking;
+  await others.terminate();
+  await close(server);
+  heading(`Among ${OPEN} that stall or drip, ${PAGES} pages looking on, ms`, ['count', 'p50', 'p99', 'max']);
+  result.crowd = [
+    latency('a resumable upload is begun', begun),
+    latency('a form with a file of 1 MiB is stored', whole),
+    latency('a poll is answered', looks),
+  ];
+}
+
+/** How long it takes to replace a writer that has gone silent: until the newcomer is told where to go on, on the disk. */
+async function takeovers() {
+  mkdirSync(out, { recursive: true });
+  const server = await plimsoll(folder(out));
+  const sizes = { port: server.port, count: TAKEOVERS, size: MIB, sent: 64 * 1024 };
+  const tus = { 'Tus-Resumable': '1.0.0' };
+  const patch = (type) => ({ 'Upload-Offset': 0, 'Content-Type': `application/${type}` });
+  const byTus = await takeOver({
+    ...sizes,
+    created: { ...tus, 'Upload-Length': MIB },
+    appended: { ...tus, ...patch('offset+octet-stream') },
+    asked: tus,
+  });
+  const complete = { 'Upload-Complete': '?0' };
+  const byRufh = await takeOver({
+    ...sizes,
+    created: { ...complete, 'Upload-Length': MIB },
+    appended: { ...complete, ...patch('partial-upload') },
+    asked: {},
+  });
+  await close(server);
+  heading('A silent writer is replaced, on the disk, ms', ['count', 'p50', 'p99', 'max']);
+  result.takeovers = [latency('tus', byTus), latency('Resumable Uploads for HTTP', byRufh)];
+}
+
+/** Prints latencies and returns them as figures. */
+function latency(name, all) {
+  const figures = { name, count: all.length, p50: quantile(all, 0.5), p99: quantile(all, 0.99), max: quantile(all, 1) };
+  row(name, [figures.count, figures.p50.toFixed(2), figures.p99.toFixed(2), figures.max.toFixed(2)]);
+  return figures;
 }
 
 /** What it costs to be told "stored", or an offset, only when the disk has said so. */
