@@ -28,6 +28,9 @@ const TAKEOVERS = 200;
 const PAGES = 100;
 const LOOKS = 10;
 const GOOD = 100;
+/** Small files, one after the other, and their length in bytes: for what durability costs each. */
+const SMALL_FILES = 200;
+const SMALL = 4096;
 
 const out = path.join(path.dirname(fileURLToPath(import.meta.url)), 'out');
 const { values } = parseArgs({ options: { size: { type: 'string', default: '1GiB' }, rounds: { type: 'string', default: '3' } } });
@@ -214,6 +217,14 @@ async function durability() {
     servers.map((server, n) => ({ name: `plimsoll ${kind}, ${names[n]}`, server, ...request, sync: true })),
   );
   const measured = await measure(cases, size);
+  // One after the other, in turns: what is waited for at the end of a file stands out where little comes before it.
+  const waits = servers.map(() => []);
+  for (let n = 0; n < SMALL_FILES; n += 1) {
+    for (const [at, { port }] of servers.entries()) {
+      const { seconds } = await upload({ port, method: 'PUT', path: `/files/small-${n}.bin`, size: SMALL });
+      waits[at].push(seconds * 1000);
+    }
+  }
   await close(...servers);
   heading('On the disk, by durability', ['MiB/s', 'CPU s/GiB', 'peak MiB']);
   for (const one of measured) row(one.name, [one.speed.toFixed(0), one.cpu.toFixed(2), mib(one.peak)]);
@@ -223,6 +234,8 @@ async function durability() {
   for (const [name, safe, loose] of [['POST', post, loosePost], ['resumable', resumable, looseResumable]]) {
     row(name, [(safe.speed / loose.speed).toFixed(2), (safe.cpu / loose.cpu).toFixed(2)]);
   }
+  heading(`A file of ${SMALL / 1024} KiB is stored, on the disk, ms`, ['count', 'p50', 'p99', 'max']);
+  result.smallFiles = names.map((name, at) => latency(`plimsoll PUT, ${name}`, waits[at]));
 }
 
 /** All cases, round by round; the first round only warms up. Medians of the others, and the highest peak. */

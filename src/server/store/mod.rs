@@ -214,10 +214,10 @@ impl Readable {
 ///
 /// Either way all that was told survives the death of the process at any moment. They differ when the machine dies.
 ///
-/// The difference is the wait for the medium: one sync for each checkpoint (8 MiB or one second, taken beside the
-/// writing), and three at the end of a file: its bytes, its name, its entry in the catalog. How much that is belongs to
-/// the disk; `make bench` prints both side by side, and the README what it printed last. Large uploads hardly notice,
-/// small files wait a few times the disk's latency each.
+/// The difference is the wait for the medium: a sync for each checkpoint (8 MiB or one second, taken beside the
+/// writing), and syncs of the bytes, the name and the catalog at the end of a file, which nothing else hides: a small
+/// file consists of little else. How much that is belongs to the disk; `make bench` prints both side by side, for large
+/// and for small files, and the README what it printed last.
 ///
 /// Choose [`PageCache`](Self::PageCache) where what is uploaded can be had again, or where the volume is safe by itself
 /// (a cache with a battery, a replica that acknowledges); otherwise stay with [`Full`](Self::Full).
