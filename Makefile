@@ -44,7 +44,7 @@ dev: setup ## serve a debug build and rebuild it whenever a file changes
 	@# It writes a debug bundle into target/site, where the release build's lies.
 	@rm -rf $(BUILT) target/site
 	@node scripts/element.mjs target/site --watch & tag=$$!; trap 'kill $$tag 2>/dev/null' EXIT; \
-	LEPTOS_SITE_ADDR=$(ADDR) cargo leptos watch --lib-features tag -- serve --addr $(ADDR) --data $(DATA)
+	LEPTOS_SITE_ADDR=$(ADDR) cargo leptos watch --lib-features bundle -- serve --addr $(ADDR) --data $(DATA)
 
 e2e: $(BUILT) end2end/node_modules/.stamp ## the end-to-end tests, in Chromium, Firefox and WebKit
 	$(call say,Types of the end-to-end tests)
