@@ -235,9 +235,9 @@ async fn file(mut files: ServeDir, request: Request) -> Response {
 /// What the files of the site are told to go with.
 ///
 /// Those under `/pkg` carry a hash of their content in their names, and nothing else does: they are kept for good, all
-/// others are asked for again. They, the loader, what it hashes with and the texts may be used by pages of any origin: they are the same for
-/// everyone, and what they do there is for the routes to allow (`--allow-origin`). Example pages live under the
-/// strictest policy that `<plimsoll-upload>` works under.
+/// others are asked for again. They, the loader, what it hashes with and the texts may be used by pages of any origin:
+/// they are the same for everyone, and what they do there is for the routes to allow (`--allow-origin`). Example pages
+/// live under the strictest policy that `<plimsoll-upload>` works under.
 async fn label_files(uri: Uri, mut response: Response) -> Response {
     let path = uri.path();
     let in_bundle = path.starts_with("/pkg/");
