@@ -23,7 +23,7 @@ use crate::{steps::Listener, util::pattern};
 
 /// How often the program is killed, unless `PLIMSOLL_KILLS` says otherwise. Each time finds every way to send at another
 /// place: sixteen uploads are under way.
-const KILLS: u64 = 220;
+const KILLS: u64 = 300;
 
 /// At most this many steps are made before it is killed: a step is a piece that was sent or an answer that came.
 const STEPS: u64 = 150;
