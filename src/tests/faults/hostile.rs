@@ -185,6 +185,10 @@ async fn no_name_is_a_path() {
             let field = format!("Content-Disposition: {disposition}");
             server.no_fault("POST /files", &["Upload-Complete: ?1", &field], b"new").await;
             server.no_fault("PUT /files/x", &[&field], b"new").await;
+        }
+        // Inside of a form there is nobody before us who would refuse a NUL.
+        let raw = format!("attachment; filename=\"{name}\"");
+        for disposition in [&raw, &extended] {
             let part = disposition.replace("attachment", "form-data; name=\"../../victim.txt\"");
             let body = format!("--x\r\nContent-Disposition: {part}\r\n\r\nnew\r\n--x--\r\n");
             let form = "Content-Type: multipart/form-data; boundary=x";
@@ -255,6 +259,7 @@ async fn no_head_is_a_fault() {
             "",
             " ",
             "\u{e9}\u{ff}",
+            "a\0b",
             "-1",
             "18446744073709551616",
             "1e3",
