@@ -21,4 +21,5 @@ mod tidy;
 mod tus;
 mod uploads;
 mod util;
+mod watch;
 mod words;

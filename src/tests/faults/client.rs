@@ -28,7 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::util::{Answer, PATIENCE, Raw};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     Tus,
     Rufh,
     Form,
@@ -38,20 +38,20 @@ pub(super) enum Protocol {
 use Protocol::{Form, Put, Rufh, Tus};
 
 /// Those that can go on where they were cut.
-pub(super) const RESUMABLE: [Protocol; 2] = [Tus, Rufh];
+pub(crate) const RESUMABLE: [Protocol; 2] = [Tus, Rufh];
 
 /// Those that are one request.
-pub(super) const WHOLE: [Protocol; 2] = [Form, Put];
+pub(crate) const WHOLE: [Protocol; 2] = [Form, Put];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     Http1,
     Http2,
 }
 
 /// How the end of a body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     Length,
     /// Chunked coding in HTTP/1.1, no `Content-Length` in HTTP/2.
     Chunked,
@@ -59,20 +59,20 @@ pub(super) enum Framing {
 
 /// A way to bring a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Way {
-    pub(super) protocol: Protocol,
-    pub(super) line: Line,
-    pub(super) framing: Framing,
+pub(crate) struct Way {
+    pub(crate) protocol: Protocol,
+    pub(crate) line: Line,
+    pub(crate) framing: Framing,
 }
 
 impl Way {
     /// HTTP/1.1 with a length.
-    pub(super) fn plain(protocol: Protocol) -> Self {
+    pub(crate) fn plain(protocol: Protocol) -> Self {
         Self { protocol, line: Line::Http1, framing: Framing::Length }
     }
 
     /// Every way to speak these protocols.
-    pub(super) fn all(protocols: impl IntoIterator<Item = Protocol>) -> Vec<Self> {
+    pub(crate) fn all(protocols: impl IntoIterator<Item = Protocol>) -> Vec<Self> {
         let lines = [Line::Http1, Line::Http2];
         let framings = [Framing::Length, Framing::Chunked];
         let ways = protocols.into_iter().flat_map(|protocol| {
@@ -86,7 +86,7 @@ impl Way {
 
 /// How an upload stands, as the server tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     At {
         offset: u64,
         complete: bool,
@@ -97,29 +97,29 @@ pub(super) enum Standing {
 
 /// An upload that was begun.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// Where its bytes go.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// What its progress is asked for by.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// The cookie that came with its beginning: whose it is, should it be deleted once it is whole.
-    pub(super) cookie: String,
+    pub(crate) cookie: String,
 }
 
 /// The head of a request.
 #[derive(Clone, Debug)]
-pub(super) struct Head {
-    pub(super) method: &'static str,
-    pub(super) path: String,
-    pub(super) fields: Vec<(&'static str, String)>,
+pub(crate) struct Head {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) fields: Vec<(&'static str, String)>,
 }
 
 impl Head {
-    pub(super) fn new(method: &'static str, path: &str) -> Self {
+    pub(crate) fn new(method: &'static str, path: &str) -> Self {
         Self { method, path: path.to_owned(), fields: Vec::new() }
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: &(impl ToString + ?Sized)) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: &(impl ToString + ?Sized)) -> Self {
         self.fields.push((name, value.to_string()));
         self
     }
@@ -127,24 +127,24 @@ impl Head {
 
 /// A client that always goes the same way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Client {
-    pub(super) addr: SocketAddr,
-    pub(super) way: Way,
+pub(crate) struct Client {
+    pub(crate) addr: SocketAddr,
+    pub(crate) way: Way,
 }
 
 impl Client {
-    pub(super) fn new(addr: SocketAddr, way: Way) -> Self {
+    pub(crate) fn new(addr: SocketAddr, way: Way) -> Self {
         Self { addr, way }
     }
 
     /// Begins an upload of this many bytes; `None`: the server is not told. What is one request has no beginning
     /// before it.
-    pub(super) async fn create(&self, length: Option<u64>) -> Target {
+    pub(crate) async fn create(&self, length: Option<u64>) -> Target {
         self.try_create(length).await.expect("an upload is begun")
     }
 
     /// As [`create`](Self::create), for servers that may be gone.
-    pub(super) async fn try_create(&self, length: Option<u64>) -> Option<Target> {
+    pub(crate) async fn try_create(&self, length: Option<u64>) -> Option<Target> {
         let head = match self.way.protocol {
             Tus => {
                 let head = Head::new("POST", "/files")
@@ -183,7 +183,7 @@ impl Client {
     }
 
     /// The head of the request that brings what begins at `offset`. `last`: it brings the end of the file.
-    pub(super) fn head(&self, target: &Target, offset: u64, last: bool) -> Head {
+    pub(crate) fn head(&self, target: &Target, offset: u64, last: bool) -> Head {
         match self.way.protocol {
             Tus => Head::new("PATCH", &target.path)
                 .with("Tus-Resumable", "1.0.0")
@@ -203,7 +203,7 @@ impl Client {
     }
 
     /// The body of a request that brings these bytes: for a form with what it has around them.
-    pub(super) fn body(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn body(&self, bytes: &[u8]) -> Vec<u8> {
         let (prefix, suffix) = self.around();
         [prefix.as_bytes(), bytes, suffix.as_bytes()].concat()
     }
@@ -216,12 +216,12 @@ impl Client {
     }
 
     /// Begins to bring the bytes from `offset` on, which are `size`, and among them the end of the file.
-    pub(super) async fn open(&self, target: &Target, offset: u64, size: u64) -> Exchange {
+    pub(crate) async fn open(&self, target: &Target, offset: u64, size: u64) -> Exchange {
         self.try_open(target, offset, size, true).await.expect("the server takes the connection")
     }
 
     /// As [`open`](Self::open), for servers that may be gone, and for pieces that are not the last.
-    pub(super) async fn try_open(
+    pub(crate) async fn try_open(
         &self,
         target: &Target,
         offset: u64,
@@ -238,7 +238,7 @@ impl Client {
     }
 
     /// Begins a request; without a `length` its body ends where it ends.
-    pub(super) async fn begin(&self, head: Head, length: Option<u64>) -> Exchange {
+    pub(crate) async fn begin(&self, head: Head, length: Option<u64>) -> Exchange {
         self.try_begin(head, length).await.expect("the server takes the connection")
     }
 
@@ -252,30 +252,30 @@ impl Client {
     }
 
     /// One whole request.
-    pub(super) async fn ask(&self, head: Head, body: &[u8]) -> Answer {
+    pub(crate) async fn ask(&self, head: Head, body: &[u8]) -> Answer {
         let what = format!("{head:?}");
         self.try_ask(head, body).await.unwrap_or_else(|| panic!("no answer to {what}"))
     }
 
-    pub(super) async fn try_ask(&self, head: Head, body: &[u8]) -> Option<Answer> {
+    pub(crate) async fn try_ask(&self, head: Head, body: &[u8]) -> Option<Answer> {
         let mut exchange = self.try_begin(head, Some(body.len() as u64)).await?;
         exchange.feed(body).await;
         exchange.end().await
     }
 
     /// Brings these bytes, the end of the file among them.
-    pub(super) async fn bring(&self, target: &Target, offset: u64, bytes: &[u8]) -> Answer {
+    pub(crate) async fn bring(&self, target: &Target, offset: u64, bytes: &[u8]) -> Answer {
         let mut exchange = self.open(target, offset, bytes.len() as u64).await;
         exchange.feed(bytes).await;
         exchange.end().await.expect("an answer")
     }
 
     /// Asks how an upload stands.
-    pub(super) async fn standing(&self, target: &Target) -> Standing {
+    pub(crate) async fn standing(&self, target: &Target) -> Standing {
         self.try_standing(target).await.expect("an answer")
     }
 
-    pub(super) async fn try_standing(&self, target: &Target) -> Option<Standing> {
+    pub(crate) async fn try_standing(&self, target: &Target) -> Option<Standing> {
         let head = Head::new("HEAD", &target.path);
         let tus = self.way.protocol == Tus;
         let head = if tus { head.with("Tus-Resumable", "1.0.0") } else { head };
@@ -293,14 +293,14 @@ impl Client {
         Some(Standing::At { offset, complete })
     }
 
-    pub(super) async fn delete(&self, target: &Target) -> Option<Answer> {
+    pub(crate) async fn delete(&self, target: &Target) -> Option<Answer> {
         let head = Head::new("DELETE", &target.path).with("Cookie", &target.cookie);
         self.try_ask(if self.way.protocol == Tus { head.with("Tus-Resumable", "1.0.0") } else { head }, b"")
             .await
     }
 
     /// Where a file can be fetched that this answer says is stored.
-    pub(super) fn url(&self, target: &Target, answer: &Answer) -> String {
+    pub(crate) fn url(&self, target: &Target, answer: &Answer) -> String {
         match self.way.protocol {
             Tus => {
                 assert_eq!(answer.status, 204, "{answer:?}");
@@ -315,7 +315,7 @@ impl Client {
     }
 
     /// Waits for a frame of this upload that fits.
-    pub(super) async fn frame(
+    pub(crate) async fn frame(
         &self,
         target: &Target,
         fits: impl Fn(&ProgressFrame) -> bool,
@@ -333,12 +333,12 @@ impl Client {
     }
 
     /// Waits until the server has counted this many bytes of the file.
-    pub(super) async fn received(&self, target: &Target, bytes: u64) {
+    pub(crate) async fn received(&self, target: &Target, bytes: u64) {
         self.frame(target, |frame| frame.received == bytes).await;
     }
 
     /// What the server gives out at this address, if it gives out a file.
-    pub(super) async fn fetch(&self, url: &str) -> Option<Vec<u8>> {
+    pub(crate) async fn fetch(&self, url: &str) -> Option<Vec<u8>> {
         let answer = self.ask(Head::new("GET", url), b"").await;
         (answer.status == 200).then_some(answer.body)
     }
@@ -356,7 +356,7 @@ fn unique() -> String {
 
 /// How a request breaks off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     /// The connection is reset.
     Reset,
     /// The client's side of the connection is closed.
@@ -366,7 +366,7 @@ pub(super) enum Cut {
 }
 
 impl Cut {
-    pub(super) fn all(line: Line) -> &'static [Self] {
+    pub(crate) fn all(line: Line) -> &'static [Self] {
         match line {
             Line::Http1 => &[Self::Reset, Self::Fin],
             Line::Http2 => &[Self::Reset, Self::Fin, Self::Stream],
@@ -375,7 +375,7 @@ impl Cut {
 }
 
 /// A request whose body comes when it is fed. While it is held and not fed, its connection is silent.
-pub(super) struct Exchange {
+pub(crate) struct Exchange {
     line: Connection,
     /// What a form has after its file.
     suffix: Vec<u8>,
@@ -388,7 +388,7 @@ enum Connection {
 
 impl Exchange {
     /// Sends these bytes of the body. Whether the server takes them shows in its answer.
-    pub(super) async fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) async fn feed(&mut self, bytes: &[u8]) {
         match &mut self.line {
             Connection::One(one) => one.feed(bytes).await,
             Connection::Two(two) => two.feed(Frame::data(Bytes::copy_from_slice(bytes))),
@@ -396,14 +396,14 @@ impl Exchange {
     }
 
     /// Ends the body, and waits for the answer. `None`: the connection ended before there was one.
-    pub(super) async fn end(mut self) -> Option<Answer> {
+    pub(crate) async fn end(mut self) -> Option<Answer> {
         let suffix = std::mem::take(&mut self.suffix);
         self.feed(&suffix).await;
         self.end_as_it_is(None).await
     }
 
     /// As [`end`](Self::end), but a form without its end, and with this field after the body.
-    pub(super) async fn end_as_it_is(mut self, trailer: Option<(&'static str, &str)>) -> Option<Answer> {
+    pub(crate) async fn end_as_it_is(mut self, trailer: Option<(&'static str, &str)>) -> Option<Answer> {
         match &mut self.line {
             Connection::One(one) => one.finish(trailer).await,
             Connection::Two(two) => two.finish(trailer),
@@ -412,7 +412,7 @@ impl Exchange {
     }
 
     /// Waits for the answer, without an end of the body. `None`: the connection ended before there was one.
-    pub(super) async fn answer(&mut self) -> Option<Answer> {
+    pub(crate) async fn answer(&mut self) -> Option<Answer> {
         let answer = async {
             match &mut self.line {
                 Connection::One(one) => one.answer().await,
@@ -423,7 +423,7 @@ impl Exchange {
     }
 
     /// Breaks off, and waits until the server has noticed, as far as it lets that be seen.
-    pub(super) async fn cut(mut self, cut: Cut) {
+    pub(crate) async fn cut(mut self, cut: Cut) {
         match (&mut self.line, cut) {
             (Connection::One(one), Cut::Reset) => one.raw.stream.set_zero_linger().unwrap(),
             (Connection::One(one), _) => {

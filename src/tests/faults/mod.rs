@@ -3,7 +3,7 @@
 //! is made: it is judged by its answers, and by what lies in its folder when the answers cannot tell.
 
 mod calls;
-mod client;
+pub(crate) mod client;
 mod crowd;
 mod cuts;
 mod hostile;
