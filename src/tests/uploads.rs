@@ -197,6 +197,47 @@ async fn the_same_request_sent_again_by_the_browser_is_one_upload() {
     assert_eq!(server.stored_files().len(), 1);
 }
 
+/// What failed is begun anew under its old id, and never answered with what another try had stored.
+#[tokio::test]
+async fn a_file_that_was_not_as_long_as_announced_comes_again_and_is_stored() {
+    let server = TestServer::start().await;
+    let cookie = server.send("PUT /files/z HTTP/1.1", b"z").await.cookie();
+    let id = "not-as-long";
+    let send = async |attempt: u32, announced: Option<usize>, bytes: &[u8], by_form: bool| {
+        let announced = announced.map_or(String::new(), |size| format!("\r\nPlimsoll-File-Size: {size}"));
+        // Each form has a boundary of its own, as browsers draw them.
+        let boundary = format!("XX{attempt}");
+        let (head, body) = if by_form {
+            (form_head(&boundary, ""), form(&boundary, &[("file", "a", bytes)]))
+        } else {
+            ("PUT /files/a HTTP/1.1".to_owned(), bytes.to_vec())
+        };
+        let fields = format!("\r\nCookie: {cookie}\r\nX-Progress-ID: {id}\r\nPlimsoll-Attempt: {attempt}");
+        server.send(&format!("{head}{fields}{announced}"), &body).await
+    };
+    for (by_form, first) in [(true, 1), (false, 11)] {
+        let whole = pattern(1000 + first as usize);
+        let size = whole.len();
+        let longer = [&whole[..], b"x"].concat();
+        for (attempt, bytes) in [(first, &whole[1..]), (first + 1, &longer[..])] {
+            let wrong = send(attempt, Some(size), bytes, by_form).await;
+            assert_eq!((wrong.status, wrong.error().code), (400, ErrorCode::LengthMismatch), "{wrong:?}");
+        }
+        let right = send(first + 2, Some(size), &whole, by_form).await.receipts();
+        assert_eq!(server.get(&right[0].url).await.body, whole);
+        // Its answer was lost: the same file. Announced with another length, or with none, it is another.
+        assert_eq!(send(first + 3, Some(size), &whole, by_form).await.receipts(), right);
+        for (attempt, announced, bytes) in
+            [(first + 4, Some(size - 1), &whole[1..]), (first + 5, None, &b"new"[..])]
+        {
+            let other = send(attempt, announced, bytes, by_form).await.receipts();
+            assert_eq!(server.get(&other[0].url).await.body, bytes);
+        }
+    }
+    server.settled().await;
+    assert_eq!(server.stored_files().len(), 1 + 2 * 3);
+}
+
 #[tokio::test]
 async fn limits_of_time_are_told_apart() {
     let server = TestServer::with(|config| config.limits.idle_timeout = Duration::from_millis(300)).await;
