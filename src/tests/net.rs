@@ -626,17 +626,19 @@ async fn windows_are_wide_for_few_connections_and_bounded_for_many() {
     timeout(PATIENCE, wide).await.expect("the windows come back");
 }
 
-/// Whatever is under it, an upload in pieces goes on where it was cut, and a silent request gives way to the next.
+/// Whatever is under it, an upload in pieces goes on where it was cut, and a silent request gives way to the next. Where
+/// interim responses can be sent they may be, and where not nobody misses them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_in_pieces_goes_on_by_any_way() {
     let bytes = pattern(2_000_000);
-    for way in WAYS {
-        let line = Line::open(way).await;
+    for (way, interim) in WAYS.into_iter().flat_map(|way| [(way, false), (way, true)]) {
+        let line = Line::with(way, |config| config.interim_responses = interim).await;
         for tus in [true, false] {
-            let what = format!("{way:?}, tus: {tus}");
+            let what = format!("{way:?}, tus: {tus}, interim responses: {interim}");
             let request = |method, path: &str| {
-                let request = line.request(method, path);
-                if tus { request.header("Tus-Resumable", "1.0.0") } else { request }
+                let (name, value) =
+                    if tus { ("Tus-Resumable", "1.0.0") } else { ("Upload-Draft-Interop-Version", "9") };
+                line.request(method, path).header(name, value)
             };
             let post = request(Method::POST, "/files").header("Upload-Length", bytes.len());
             let post = if tus { post } else { post.header("Upload-Complete", "?0") };

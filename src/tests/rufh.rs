@@ -557,7 +557,7 @@ async fn an_upload_is_its_owners() {
 async fn a_stalled_request_gives_way_to_the_next() {
     let server = TestServer::start().await;
     let bytes = pattern(300_000);
-    for newcomer in ["HEAD", "PATCH", "DELETE"] {
+    for newcomer in ["HEAD", "GET", "PATCH", "DELETE"] {
         let url = create(&server, &format!("X-Progress-ID: stalled-{newcomer}")).await;
         let mut stalled = server.connect().await;
         let fields = format!("Host: x\nContent-Length: 300000\n{}", piece(0, true));
@@ -566,6 +566,10 @@ async fn a_stalled_request_gives_way_to_the_next() {
         server.frame(&format!("stalled-{newcomer}"), |frame| frame.received == 100_000).await;
         match newcomer {
             "HEAD" => assert_eq!(state(&server, &url).await, (100_000, false)),
+            "GET" => {
+                let answer = send(&server, &format!("GET {url}"), "", b"").await;
+                assert_eq!((answer.status, &*answer.headers["upload-offset"]), (204, "100000"), "{answer:?}");
+            }
             "PATCH" => {
                 let answer = append(&server, &url, 100_000, false, &bytes[100_000..200_000]).await;
                 assert_eq!(answer.status, 204, "{answer:?}");
