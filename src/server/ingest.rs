@@ -1,5 +1,12 @@
 //! One request that brings files, from its announcement to its receipts: admission, receiving, the catalog's word,
 //! the answer. Must never know multipart's grammar, a path on disk, or how an answer is written.
+//!
+//! A form and a raw `PUT` have the life of an upload in pieces (see `resumable.rs`), without the part of it in which
+//! that rests: a row before the first byte; the same pen, store and steps; the same one change in the catalog that makes
+//! a file complete and writes down its event; the same recovery. Their own is what tells a lost answer again: the books
+//! of `progress.rs`, since the request itself has no address. What they do not have is an offset to go on from, on
+//! purpose: HTTP gives their sender no way to send the rest of such a body, so bytes of one that was cut could only ever
+//! be thrown away. They go with the request, and after the death of the process at its next start.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
