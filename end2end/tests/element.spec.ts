@@ -291,6 +291,34 @@ test('before a file is sent the page may rename it, add fields, take its time, a
   for (const name of ['plain refusal.txt', 'refused.txt', 'broken.txt']) await expect(tag.row(name)).toHaveAttribute('data-error', 'declined');
 });
 
+for (const protocol of ['form', 'resumable', 'tus'] as const) {
+  test(`what the page adds to a file before it is sent is told again by the server: ${protocol}`, async ({ page, server, silence }) => {
+    silence.listen(page);
+    await page.goto(`${server.url}/plain.html`);
+    await new Tag(page).alive();
+    await page.evaluate((protocol) => {
+      const host = Object.assign(document.createElement('plimsoll-upload'), { id: 'telling', protocol, fields: { tour: 'spring', album: 'none' } });
+      host.addEventListener('plimsoll-before-upload', ({ detail }) => {
+        detail.rename('é & "1".txt');
+        detail.fields.album = 'a=b, "sea" ☀';
+        detail.fields['place-name'] = 'Zürich';
+      });
+      document.body.append(host);
+    }, protocol);
+    const tag = new Tag(page, page.locator('#telling'));
+    await tag.alive();
+    await tag.host.evaluate(async (host: PlimsollUpload) => {
+      const ended = new Promise((told) => host.addEventListener('plimsoll-ended', told));
+      host.add([new File(['told'], 'first.txt')]);
+      await ended;
+    });
+    // As the server tells it to whoever asks for the list, and not as the page remembers it.
+    const listed = await page.evaluate(async () => (await fetch('/api/list_uploads')).json() as Promise<{ name: string; size: number; fields: [string, string][] }[]>);
+    expect(listed).toMatchObject([{ name: 'é & "1".txt', size: 4 }]);
+    expect(Object.fromEntries(listed[0]!.fields)).toEqual({ tour: 'spring', album: 'a=b, "sea" ☀', 'place-name': 'Zürich' });
+  });
+}
+
 test.describe('inside a form', () => {
   let site: Pages;
   let server: Server;
