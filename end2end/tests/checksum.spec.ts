@@ -8,6 +8,7 @@ import { ForeignTus } from '../fixtures/foreign';
 import { browserMemory, peakDuring } from '../fixtures/memory';
 import { withOptions } from '../fixtures/options';
 import { Pages } from '../fixtures/pages';
+import { installRecords } from '../fixtures/records';
 import { Server } from '../fixtures/server';
 import { expect, test } from '../fixtures/test';
 
@@ -41,6 +42,7 @@ class Tag {
   /** On a page of the server's own, instead of the tag that is there. */
   static async on(page: Page, url: string, attributes: Record<string, string>): Promise<Tag> {
     await page.addInitScript(installEars);
+    await page.addInitScript(installRecords);
     await page.goto(`${url}/plain.html`);
     await page.evaluate((attributes) => {
       const tag = document.createElement('plimsoll-upload');
@@ -158,18 +160,7 @@ test('an upload that was found again after a reload is compared as well', async 
   net.behave({ kind: 'stall', after: 10 * MIB, times: 1 });
   await tag.pick(sample);
   await expect.poll(() => net.read).toBeGreaterThan(10 * MIB);
-  const written = () =>
-    page.evaluate(
-      () =>
-        new Promise<number>((told) => {
-          const opening = indexedDB.open('plimsoll', 2);
-          opening.onsuccess = () => {
-            const counted = opening.result.transaction('files').objectStore('files').count();
-            counted.onsuccess = () => (opening.result.close(), told(counted.result));
-          };
-        }),
-    );
-  await expect.poll(written).toBe(1);
+  await expect.poll(() => page.evaluate(() => window.plRecords())).toEqual([{ name: sample.name, file: true }]);
   // Only now: before, the page that is left could still end the upload.
   const again = await Tag.on(page, net.url, { protocol: 'resumable' });
   net.release();

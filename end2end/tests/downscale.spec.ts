@@ -5,8 +5,9 @@ import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Locator, Page } from '@playwright/test';
-import type { PlimsollFile, PlimsollReceipt } from '../../public/upload-widget.js';
+import type { PlimsollFile, PlimsollReceipt, PlimsollUpload } from '../../public/upload-widget.js';
 import { Files } from '../fixtures/files';
+import { installRecords } from '../fixtures/records';
 import { expect, test as base } from '../fixtures/test';
 
 type Told = { file: PlimsollFile; receipt: PlimsollReceipt };
@@ -14,6 +15,8 @@ type Told = { file: PlimsollFile; receipt: PlimsollReceipt };
 declare global {
   interface Window {
     plShrunk: Told[];
+    /** Pictures that are open now, were at most, and at all. */
+    plOpen: { now: number; most: number; all: number };
   }
 }
 
@@ -42,6 +45,7 @@ class Album {
   }
 
   async open(attributes: Record<string, string>): Promise<void> {
+    await this.page.addInitScript(installRecords);
     await this.page.addInitScript(() => {
       if (window.plShrunk) return;
       window.plShrunk = [];
@@ -204,6 +208,37 @@ test('limits are those of what is sent, and nobody is told of the end before the
   expect(await ends).toEqual({ done: 3, failed: 0 });
 });
 
+test('what is wanted of all files holds for pictures that are still to be made smaller, which happens one by one', async ({ album, net }) => {
+  await album.open({ downscale: '300', thumbnails: 'false' });
+  await album.page.evaluate(() => {
+    window.plOpen = { now: 0, most: 0, all: 0 };
+    const open = window.createImageBitmap.bind(window) as (file: Blob, how: ImageBitmapOptions) => Promise<ImageBitmap>;
+    window.createImageBitmap = (async (file: Blob, how: ImageBitmapOptions) => {
+      window.plOpen.all += 1;
+      window.plOpen.most = Math.max(window.plOpen.most, ++window.plOpen.now);
+      const picture = await open(file, how);
+      const close = picture.close.bind(picture);
+      picture.close = () => (window.plOpen.now--, close());
+      return picture;
+    }) as typeof createImageBitmap;
+  });
+  const original = await album.picture('image/png', 400, 40);
+  const bytes = original.toString('base64');
+  // More than are taken in where they are picked: the rest comes in portions, after this turn of the page.
+  const COUNT = 80;
+  await album.host.evaluate(
+    (host: PlimsollUpload, [bytes, count]) => {
+      const picture = Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0));
+      host.add(Array.from({ length: count }, (_, i) => new File([picture], `${i}.png`, { type: 'image/png' })));
+      host.cancel();
+    },
+    [bytes, COUNT] as const,
+  );
+  await expect.poll(() => album.host.evaluate((host: PlimsollUpload) => host.files.map(({ state }) => state))).toEqual(Array(COUNT).fill('cancelled'));
+  expect(net.uploads, 'none was sent').toEqual([]);
+  expect(await album.page.evaluate(() => window.plOpen)).toEqual({ now: 0, most: 1, all: COUNT });
+});
+
 test('an upload that a reload has interrupted goes on with the very bytes it was begun with', async ({ album, net, silence }) => {
   silence.allowFailedRequests();
   const attributes = { downscale: '1200', protocol: 'resumable', checksum: '' };
@@ -212,19 +247,9 @@ test('an upload that a reload has interrupted goes on with the very bytes it was
   net.behave({ kind: 'stall', after: 500_000, times: 1 });
   await album.pick(await album.write('interrupted.png', original));
   await expect.poll(() => net.read).toBeGreaterThan(500_000);
-  const kept = () =>
-    album.page.evaluate(
-      () =>
-        new Promise<number>((told) => {
-          const opening = indexedDB.open('plimsoll', 2);
-          opening.onsuccess = () => {
-            const got = opening.result.transaction('files').objectStore('files').getAll() as IDBRequest<File[]>;
-            got.onsuccess = () => (opening.result.close(), told(got.result[0]?.size ?? 0));
-          };
-        }),
-    );
-  await expect.poll(kept).toBeGreaterThan(0);
-  const size = await kept();
+  const kept = () => album.page.evaluate(() => window.plSizes());
+  await expect.poll(kept).toHaveLength(1);
+  const [size = 0] = await kept();
   expect(size, 'what is kept is what is sent').toBeLessThan(original.length);
   // Only now: before, the page that is left could still end the upload.
   await album.open(attributes);

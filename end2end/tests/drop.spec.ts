@@ -26,6 +26,38 @@ test('a drag that leaves again changes nothing', async ({ widget, net, page }) =
   expect(net.uploads).toEqual([]);
 });
 
+test('a drag over what is inside the zone changes nothing either: no flicker', async ({ widget, page }) => {
+  await widget.open();
+  await drag(page, '[data-pl-drop]', ['dragenter', 'dragover']);
+  await expect(widget.drop).toHaveAttribute('data-over', 'true');
+  const changes = await page.evaluate(async () => {
+    const zone = document.querySelector('[data-pl-drop]')!;
+    let changes = 0;
+    new MutationObserver((told) => (changes += told.length)).observe(zone, { attributes: true, attributeFilter: ['data-over'] });
+    const inside = [zone, ...zone.querySelectorAll('*')];
+    const data = new DataTransfer();
+    data.items.add(new File(['dragged'], 'dragged.txt'));
+    // As browsers tell of it: the next element is entered before the last is left. One goes away on the way, so that who
+    // counts has counted wrong.
+    for (const [i, next] of inside.entries()) {
+      const last = inside.at(i - 1)!;
+      const tell = (type: string, target: Element, relatedTarget: Element) => target.dispatchEvent(new DragEvent(type, { dataTransfer: data, relatedTarget, bubbles: true, cancelable: true, composed: true }));
+      tell('dragenter', next, last);
+      tell('dragleave', last, next);
+      tell('dragover', next, last);
+      await new Promise((later) => setTimeout(later));
+    }
+    const gone = zone.appendChild(document.createElement('i'));
+    gone.dispatchEvent(new DragEvent('dragenter', { dataTransfer: data, bubbles: true, composed: true }));
+    gone.remove();
+    await new Promise((later) => setTimeout(later));
+    return changes;
+  });
+  expect(changes).toBe(0);
+  await drag(page, '[data-pl-drop]', ['dragleave']);
+  await expect(widget.drop).not.toHaveAttribute('data-over', 'true');
+});
+
 test('a file is pasted anywhere on the page', async ({ widget, page }) => {
   await widget.open();
   await page.evaluate(() => {
@@ -51,6 +83,55 @@ test('a paste without files is left to the page', async ({ widget, page }) => {
   });
   expect(untouched).toBe(true);
   expect(await widget.rows()).toEqual([]);
+});
+
+test('what is disabled takes nothing, dropped or pasted; of two tags the one has it that wants it from anywhere', async ({ page, net, silence }) => {
+  silence.listen(page);
+  await page.goto(`${net.url}/plain.html`);
+  await page.evaluate(() => {
+    const tags = ['first', 'second'].map((id) => Object.assign(document.createElement('plimsoll-upload'), { id }));
+    tags[1]!.dropAnywhere = true;
+    document.querySelector('plimsoll-upload')?.replaceWith(...tags);
+  });
+  const [first, second] = [page.locator('#first'), page.locator('#second')];
+  for (const tag of [first, second]) await expect(tag.locator('form')).toHaveAttribute('data-hydrated', 'true');
+  /** Whether each was accepted, and what it would do: dropped on a tag's zone, or beside, and pasted. */
+  const bring = (name: string, where: string) =>
+    page.evaluate(
+      ([name, where]) => {
+        const target = document.querySelector(where)!.shadowRoot?.querySelector('[data-pl-drop]') ?? document.querySelector(where)!;
+        const data = new DataTransfer();
+        data.items.add(new File(['brought'], name, { type: 'text/plain' }));
+        const init = { dataTransfer: data, bubbles: true, cancelable: true, composed: true };
+        data.dropEffect = 'copy';
+        const over = new DragEvent('dragover', init);
+        target.dispatchEvent(over);
+        const effect = data.dropEffect;
+        const drop = new DragEvent('drop', init);
+        target.dispatchEvent(drop);
+        const paste = new ClipboardEvent('paste', { bubbles: true, cancelable: true });
+        Object.defineProperty(paste, 'clipboardData', { value: data });
+        const left = name.startsWith('paste') ? document.body.dispatchEvent(paste) : undefined;
+        return { kept: over.defaultPrevented && drop.defaultPrevented, effect, left };
+      },
+      [name, where] as const,
+    );
+  const listed = () => page.evaluate(() => [...document.querySelectorAll('plimsoll-upload')].map((tag) => tag.files.map(({ name }) => name)));
+
+  expect(await bring('beside.txt', 'body')).toMatchObject({ kept: true });
+  await expect.poll(listed, 'the first is no wall').toEqual([[], ['beside.txt']]);
+  await page.evaluate(() => document.querySelectorAll('plimsoll-upload').forEach((tag) => (tag.disabled = true)));
+  await expect(second.locator('[data-pl-input]')).toBeDisabled();
+  for (const where of ['#first', '#second', 'body']) {
+    // The page is not replaced by the file all the same.
+    expect((await bring('refused.txt', where)).kept, where).toBe(true);
+    for (const tag of [first, second]) await expect(tag.locator('[data-pl-drop]:is([data-over], [data-page-over])')).toHaveCount(0);
+  }
+  expect((await bring('paste.txt', 'body')).left, 'and the paste is the page’s').toBe(true);
+  await page.evaluate(() => document.querySelectorAll('plimsoll-upload').forEach((tag) => (tag.disabled = false)));
+  await expect(first.locator('[data-pl-input]')).toBeEnabled();
+  await bring('last.txt', '#first');
+  await expect.poll(listed, 'what came in between is nowhere').toEqual([['last.txt'], ['beside.txt']]);
 });
 
 test.describe('as the desktop delivers it', () => {

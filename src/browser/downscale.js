@@ -9,6 +9,8 @@ const HEAD = 65_536;
 const MOVING = { 'image/png': 'acTL', 'image/webp': 'ANIM' };
 
 let faithful;
+/** The last of those that are worked on one by one: an open picture holds four bytes for each of its pixels. */
+let last = Promise.resolve();
 
 /**
  * The same picture as a file of the same name, kind and time with no side longer than so many pixels; `undefined` when
@@ -16,6 +18,12 @@ let faithful;
  * it is. It fails by rejecting where it cannot be read.
  */
 export async function shrink(file, side) {
+  const made = last.then(() => smaller(file, side));
+  last = made.catch(() => {});
+  return made;
+}
+
+async function smaller(file, side) {
   if (!(faithful ??= isFaithful()) || (await moves(file))) return undefined;
   const picture = await createImageBitmap(file, { imageOrientation: 'from-image' });
   try {

@@ -189,7 +189,8 @@ impl Runtime {
 
     /// Something is dragged over the drop zone: whether it is files, which may then be dropped.
     pub(crate) fn dragged(&self, event: &DragEvent) -> bool {
-        let takes = event.data_transfer().is_some_and(|data| files::carries_files(&data));
+        let takes =
+            event.data_transfer().is_some_and(|data| files::carries_files(&data)) && !self.0.is_disabled();
         if takes {
             event.prevent_default();
         }
@@ -735,25 +736,30 @@ impl Inner {
         if !self.dotfiles {
             dropped.files.retain(|file| !has_dot(&files::relative_path(file)));
         }
-        let digest = self.wants_digest();
+        let how = (self.wants_digest(), chosen_for);
         let rest = dropped.files.split_off(dropped.files.len().min(AT_ONCE));
-        let found = self.take_in(dropped.files, Vec::new(), dropped.handles, (digest, chosen_for));
-        if !rest.is_empty() || !dropped.folders.is_empty() {
-            self.gather(found, rest, dropped.folders, (digest, chosen_for));
-        } else {
-            self.added(found, None);
+        let (found, pictures) = self.take_in(dropped.files, Vec::new(), dropped.handles, how);
+        let gathers = !rest.is_empty() || !dropped.folders.is_empty();
+        if !gathers && pictures.is_empty() {
+            return self.added(found, None);
+        }
+        let lot = Lot::begin(self);
+        self.added(found, Some(&lot));
+        self.shrink(pictures, chosen_for, &lot);
+        if gathers {
+            self.gather(rest, dropped.folders, how, lot);
         }
     }
 
-    /// Gives files their numbers, but for those that are missing ones. The first of them may bring other paths than
-    /// their own, and their handles.
+    /// Gives files their numbers, but for those that are missing ones, and for pictures that are to be made smaller
+    /// first, which come second. The first of the files may bring other paths than their own, and their handles.
     fn take_in(
         self: &Rc<Self>,
         files: Vec<File>,
         paths: Vec<String>,
         handles: Vec<Option<Promise>>,
         (digest, chosen_for): (bool, Option<FileId>),
-    ) -> Vec<Candidate> {
+    ) -> (Vec<Candidate>, Vec<Picked>) {
         let (mut paths, mut handles) = (paths.into_iter(), handles.into_iter());
         let (mut found, mut pictures) = (Vec::new(), Vec::new());
         for file in files {
@@ -776,29 +782,28 @@ impl Inner {
                 None => found.push(self.files.take(picked)),
             }
         }
-        self.shrink(pictures, chosen_for);
-        found
+        (found, pictures)
     }
 
-    /// Takes in a lot of which these files have numbers already: the rest, and what folders hold, portion by portion,
-    /// so that the page lives on between them.
+    /// Takes in the rest of a lot, and what folders hold, portion by portion, so that the page lives on between them.
     fn gather(
         self: &Rc<Self>,
-        found: Vec<Candidate>,
         rest: Vec<File>,
         folders: Vec<FileSystemEntry>,
         how: (bool, Option<FileId>),
+        lot: Rc<Lot>,
     ) {
-        let lot = self.lots.get();
-        self.lots.set(lot + 1);
-        self.added(found, Some(lot));
         let (inner, dotfiles) = (Rc::downgrade(self), self.dotfiles);
         clock::spawn(async move {
-            let told = inner.clone();
+            let next = move |inner: &Rc<Self>, lot: &Rc<Lot>, files, paths| {
+                let (found, pictures) = inner.take_in(files, paths, Vec::new(), how);
+                inner.added(found, Some(lot));
+                inner.shrink(pictures, how.1, lot);
+            };
+            let (told, same) = (inner.clone(), Rc::clone(&lot));
             let tell = move |portion: Portion| {
                 let Some(inner) = told.upgrade() else { return false };
-                let found = inner.take_in(portion.files, portion.paths, Vec::new(), how);
-                inner.added(found, Some(lot));
+                next(&inner, &same, portion.files, portion.paths);
                 for (path, reason) in portion.troubles {
                     inner.refuse(path, ErrorCode::NoFile, &reason);
                 }
@@ -808,20 +813,19 @@ impl Inner {
             let Some(inner) = inner.upgrade() else { return };
             if !walked {
                 // What walks could not be loaded. Files are files without it.
-                inner.added(inner.take_in(rest, Vec::new(), Vec::new(), how), Some(lot));
+                next(&inner, &lot, rest, Vec::new());
                 for folder in folders {
                     inner.refuse(folder.name(), ErrorCode::TypeNotAccepted, "folder");
                 }
             }
-            (inner.deliver)(Event::Gathering { lot, found: Vec::new(), more: false });
         });
     }
 
     /// Tells of files that were taken in: of all that were picked, or of the next ones of a lot.
-    fn added(self: &Rc<Self>, found: Vec<Candidate>, lot: Option<u32>) {
+    fn added(self: &Rc<Self>, found: Vec<Candidate>, lot: Option<&Lot>) {
         let pictures = found.iter().any(|candidate| parts::may_show(&candidate.meta));
         match lot {
-            Some(lot) => (self.deliver)(Event::Gathering { lot, found, more: true }),
+            Some(lot) => (self.deliver)(Event::Gathering { lot: lot.number, found, more: true }),
             None if found.is_empty() => {}
             None => (self.deliver)(Event::Added(found)),
         }
@@ -847,24 +851,20 @@ impl Inner {
         self.downscale.is_some() && downscale::may_shrink(&picked.file)
     }
 
-    /// Takes pictures in, each as soon as it has been made smaller: from then on that is the file, for limits, for tries
-    /// and for what is remembered.
-    fn shrink(self: &Rc<Self>, pictures: Vec<Picked>, chosen_for: Option<FileId>) {
+    /// Takes pictures of a lot in, each as soon as it has been made smaller: from then on that is the file, for limits,
+    /// for tries and for what is remembered.
+    fn shrink(self: &Rc<Self>, pictures: Vec<Picked>, chosen_for: Option<FileId>, lot: &Rc<Lot>) {
         let Some(side) = self.downscale.filter(|_| !pictures.is_empty()) else { return };
-        let lot = self.lots.get();
-        self.lots.set(lot + 1);
-        self.added(Vec::new(), Some(lot));
-        let inner = Rc::downgrade(self);
+        let (inner, lot) = (Rc::downgrade(self), Rc::clone(lot));
         clock::spawn(async move {
             for picked in pictures {
                 let picked = downscale::shrink(picked, side).await;
                 let Some(inner) = inner.upgrade() else { return };
                 match inner.missing_like(&picked, chosen_for) {
                     Some(file) => inner.picked_again(file, picked),
-                    None => inner.added(vec![inner.files.take(picked)], Some(lot)),
+                    None => inner.added(vec![inner.files.take(picked)], Some(&lot)),
                 }
             }
-            tell(&inner, Event::Gathering { lot, found: Vec::new(), more: false });
         });
     }
 
@@ -887,6 +887,9 @@ impl Inner {
 
     /// Takes what an event carries, all of it before the event is over.
     fn add_from(self: &Rc<Self>, event: &web_sys::Event, data: Option<DataTransfer>) {
+        if self.is_disabled() {
+            return;
+        }
         let dropped = data.map(|data| files::dropped(&data)).unwrap_or_default();
         if !dropped.files.is_empty() || !dropped.folders.is_empty() {
             event.prevent_default();
@@ -908,6 +911,11 @@ impl Inner {
         form.as_ref().is_some_and(|form| matches!(form.query_selector(selector), Ok(Some(_))))
     }
 
+    /// Whether the page takes no files now: its input is disabled, by whatever is around it.
+    fn is_disabled(&self) -> bool {
+        self.is_on("[data-pl-input]:disabled")
+    }
+
     fn input(&self) -> Option<HtmlInputElement> {
         self.find("[data-pl-input]")
     }
@@ -922,9 +930,31 @@ impl Inner {
     }
 }
 
-/// Whether a file of a folder, or a folder on the way to it, has a name that begins with a dot.
+/// Files that come in portions, and are one lot to the queue: what is wanted of all files is wanted of all of them. Whoever
+/// still has some to bring holds it, and its end is told when nobody does any more.
+struct Lot {
+    inner: Weak<Inner>,
+    number: u32,
+}
+
+impl Lot {
+    fn begin(inner: &Rc<Inner>) -> Rc<Self> {
+        let number = inner.lots.get();
+        inner.lots.set(number + 1);
+        Rc::new(Self { inner: Rc::downgrade(inner), number })
+    }
+}
+
+impl Drop for Lot {
+    fn drop(&mut self) {
+        tell(&self.inner, Event::Gathering { lot: self.number, found: Vec::new(), more: false });
+    }
+}
+
+/// Whether a file of a folder, or a folder on the way to it, has a name that begins with a dot. The folder itself was
+/// chosen by its name.
 fn has_dot(path: &str) -> bool {
-    path.split('/').any(|name| name.starts_with('.'))
+    path.split('/').skip(1).any(|name| name.starts_with('.'))
 }
 
 fn failed(file: FileId, request: RequestId, code: ErrorCode, status: u16) -> Event {
@@ -1000,28 +1030,35 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
         let data = event.unchecked_ref::<ClipboardEvent>().clipboard_data();
         inner.add_from(event, data);
     }));
-    // A file dropped beside the zone would replace the page, and every running upload with it.
     for name in ["dragover", "dragleave", "drop"] {
-        let inner = Rc::downgrade(inner);
-        listeners.push(active(&document, name, move |event| {
-            let Some(inner) = inner.upgrade() else { return };
-            let event = event.unchecked_ref::<DragEvent>();
-            // It has left when there is nothing that it has entered.
-            let over = name == "dragover" || (name == "dragleave" && event.related_target().is_some());
-            let files = event.data_transfer().filter(files::carries_files);
-            if inner.drop_anywhere {
+        if inner.drop_anywhere {
+            let inner = Rc::downgrade(inner);
+            listeners.push(active(&document, name, move |event| {
+                let Some(inner) = inner.upgrade() else { return };
+                let event = event.unchecked_ref::<DragEvent>();
+                let files =
+                    event.data_transfer().filter(|data| files::carries_files(data) && !inner.is_disabled());
+                // It has left when there is nothing that it has entered.
+                let over = name == "dragover" || (name == "dragleave" && event.related_target().is_some());
                 inner.mark(over && files.is_some());
-            }
-            if event.default_prevented() || name == "dragleave" {
-                return;
-            }
-            if let Some(data) = files {
-                event.prevent_default();
-                if !inner.drop_anywhere {
-                    data.set_drop_effect("none");
-                } else if name == "drop" {
-                    inner.add_from(event, Some(data));
+                if let Some(data) = files.filter(|_| name != "dragleave" && !event.default_prevented()) {
+                    event.prevent_default();
+                    if name == "drop" {
+                        inner.add_from(event, Some(data));
+                    }
                 }
+            }));
+        }
+        // A file dropped beside the zone would replace the page, and every running upload with it. Heard after the
+        // document: another widget may want what is dropped anywhere.
+        listeners.push(active(&window, name, move |event| {
+            let event = event.unchecked_ref::<DragEvent>();
+            if let Some(data) = event.data_transfer().filter(files::carries_files)
+                && name != "dragleave"
+                && !event.default_prevented()
+            {
+                event.prevent_default();
+                data.set_drop_effect("none");
             }
         }));
     }
