@@ -354,8 +354,12 @@ test.describe('a site that nobody counts for', () => {
       await guest.record();
       line.behave({ kind: 'slow', rate: 4 * MB });
       await guest.pick(sample);
+      const sum = guest.total.locator('[part=sum]');
+      await expect(sum, 'as many bytes as the bar shows, which the browser counts').toHaveText(/^0 of 1 file stored · [1-6](\.\d)? MB of 6 MB/);
       await guest.waitState(sample.name, 'done');
       await expect(guest.status(sample.name)).toHaveText(TAKEN);
+      await expect(sum, 'nobody has called it stored').toHaveText('1 file sent');
+      await expect(guest.host.locator('[data-pl-announcer]')).toHaveText('1 file sent');
       const moments = await guest.moments();
       expect(moments.filter(({ percent, state }) => percent === 100 && state !== 'done')).toEqual([]);
       expect(moments.filter(({ witness }) => witness === 'server')).toEqual([]);

@@ -259,6 +259,8 @@ pub(super) struct Share {
     pub(super) active: u32,
     pub(super) held: u32,
     pub(super) done: u32,
+    /// Of these, files of which nobody has said what is stored.
+    pub(super) taken: u32,
     pub(super) failed: u32,
     pub(super) rejected: u32,
     pub(super) cancelled: u32,
@@ -417,6 +419,7 @@ impl Item {
             active: one(!phase.has_ended() && !phase.is_held()),
             held: one(phase.is_held()),
             done: one(matches!(phase, Phase::Done { .. })),
+            taken: one(matches!(phase, Phase::Done { receipt } if !receipt.proof.is_stored())),
             failed: one(matches!(phase, Phase::Failed { .. })),
             rejected: one(matches!(phase, Phase::Rejected { .. })),
             cancelled: one(matches!(phase, Phase::Cancelled)),
@@ -466,7 +469,7 @@ impl Share {
         macro_rules! each {
             ($($field:ident)+) => { $(self.$field = self.$field.wrapping_sub(old.$field).wrapping_add(new.$field);)+ };
         }
-        each!(active held done failed rejected cancelled pausable paused retryable counting starting);
+        each!(active held done taken failed rejected cancelled pausable paused retryable counting starting);
         each!(size sent received basis rest);
     }
 }

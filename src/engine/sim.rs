@@ -630,6 +630,8 @@ impl Sim {
                 state => {
                     sums.files += 1;
                     sums.done += u32::from(state == RowState::Done);
+                    sums.taken +=
+                        u32::from(row.receipt.as_ref().is_some_and(|receipt| !receipt.proof.is_stored()));
                     sums.failed += u32::from(state == RowState::Failed);
                     let held = matches!(state, RowState::Paused | RowState::Missing { .. });
                     sums.held += u32::from(held);
@@ -654,7 +656,7 @@ impl Sim {
         let total = self.queue.total(self.now);
         assert_eq!(total.percent == 100, sums.files > 0 && sums.done == sums.files, "(4) {total:?}");
         assert_ne!(total.seconds_left, Some(0));
-        let plain = TotalView { percent: 0, speed: None, seconds_left: None, ..total };
+        let plain = TotalView { percent: 0, shown: 0, speed: None, seconds_left: None, ..total };
         assert_eq!(plain, sums, "the sums are the rows' sums");
         assert_eq!(
             self.timers.contains_key(&Timer::Undo),

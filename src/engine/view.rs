@@ -206,6 +206,8 @@ pub struct TotalView {
     pub files: u32,
     /// Of these, stored.
     pub done: u32,
+    /// Of these, taken by a server that does not say what it stored.
+    pub taken: u32,
     /// Of these, failed; and the refused ones.
     pub failed: u32,
     /// Files that are queued, running or waiting.
@@ -222,6 +224,8 @@ pub struct TotalView {
     pub sent: u64,
     /// Bytes counted by the server.
     pub received: u64,
+    /// Bytes that the bar shows: of files that no server counts, those handed over.
+    pub shown: u64,
     /// 0 to 100; 100 only when every file counted is stored.
     pub percent: u8,
     /// Received bytes per second over all files.
@@ -331,6 +335,7 @@ impl Queue {
             counts_down: sums.counting > 0,
             files,
             done: sums.done,
+            taken: sums.taken,
             failed: sums.failed + sums.rejected,
             active: sums.active,
             starting: sums.starting,
@@ -339,6 +344,7 @@ impl Queue {
             size: sums.size,
             sent: sums.sent,
             received: sums.received,
+            shown: sums.basis,
             percent: match files {
                 0 => 0,
                 _ if sums.done == files => 100,

@@ -60,7 +60,7 @@ impl Announcer {
                 Notice::AllEnded { done, failed } if total.files > 0 => {
                     self.quarter = 0;
                     why |= *failed > 0;
-                    said.push(text::ended(labels, *done, *failed));
+                    said.push(text::ended(labels, *done, *failed, total.taken > 0));
                 }
                 Notice::Missing(_) => {
                     let sentence = labels.text(Word::FoundWithoutFile);

@@ -26,8 +26,8 @@ pub(crate) fn DropZone(
     let labels = controller.labels();
     let headline = if options.multiple { Word::DropHere } else { Word::DropOneHere };
     let limits: Said = {
-        let (labels, limits) = (labels.clone(), options.limits.clone());
-        Box::new(move || labels.with(|labels| text::limits(labels, &limits)))
+        let (labels, options) = (labels.clone(), options.clone());
+        Box::new(move || labels.with(|labels| text::limits(labels, &options)))
     };
     let accept = (!options.accept.is_empty()).then(|| options.accept.clone());
     let dragged = {

@@ -342,6 +342,8 @@ words! {
 
     /// The whole list in one line, while something is under way.
     Total = "total", "one:{done} of {n} file stored \u{b7} {received} of {size}|{done} of {n} files stored \u{b7} {received} of {size}";
+    /// The same, where a server takes files and does not say what it stored.
+    TotalSent = "total-sent", "one:{done} of {n} file sent \u{b7} {received} of {size}|{done} of {n} files sent \u{b7} {received} of {size}";
     Added = "added", "one:Uploading {n} file|Uploading {n} files";
     NotAccepted = "not-accepted", "one:{n} file not accepted|{n} files not accepted";
     Reached = "reached", "one:{percent} of {n} file uploaded|{percent} of {n} files uploaded";
@@ -352,6 +354,8 @@ words! {
     AllStored = "all-stored", "one:{n} file stored|{n} files stored";
     NoneStored = "none-stored", "one:{n} file not stored|{n} files not stored";
     SomeStored = "some-stored", "one:{n} file stored, {failed} not|{n} files stored, {failed} not";
+    AllSent = "all-sent", "one:{n} file sent|{n} files sent";
+    SomeSent = "some-sent", "one:{n} file sent, {failed} failed|{n} files sent, {failed} failed";
     /// Two sentences that are announced as one.
     Then = "then", "{first}. {second}";
 

@@ -8,7 +8,7 @@ use crate::{
         event::Need,
         view::{Hint, RowState, RowView, TotalView, Witness},
     },
-    wire::{ErrorBody, ErrorCode, Limits},
+    wire::{ErrorBody, ErrorCode, Options},
 };
 
 use super::labels::{Labels, Word, base};
@@ -18,10 +18,10 @@ pub(crate) fn of(labels: &Labels, action: Word, file: &str) -> String {
     labels.fill(Word::ActionFor, &[("action", &labels.text(action)), ("name", file)])
 }
 
-/// What a person should know before picking files.
-pub(crate) fn limits(labels: &Labels, limits: &Limits) -> String {
+/// What a person should know before picking files: the server's limit, and the page's own.
+pub(crate) fn limits(labels: &Labels, options: &Options) -> String {
     let mut text = labels.text(Word::Paste);
-    if let Some(most) = limits.max_file_size {
+    if let Some(most) = options.limits.max_file_size.into_iter().chain(options.max_size).min() {
         text.push(' ');
         text.push_str(&labels.fill(Word::MaxSize, &[("size", &size(labels, most))]));
     }
@@ -226,12 +226,13 @@ pub(crate) fn total(labels: &Labels, total: &TotalView) -> String {
         return labels.text(Word::Removed);
     }
     if total.active + total.held == 0 {
-        return ended(labels, total.done, total.failed);
+        return ended(labels, total.done, total.failed, total.taken > 0);
     }
     let (done, received, size) =
-        (labels.number(u64::from(total.done)), size(labels, total.received), size(labels, total.size));
+        (labels.number(u64::from(total.done)), size(labels, total.shown), size(labels, total.size));
     let values = [("done", done.as_str()), ("received", &received), ("size", &size)];
-    let mut text = labels.count(Word::Total, total.files, &values);
+    let word = if total.taken > 0 { Word::TotalSent } else { Word::Total };
+    let mut text = labels.count(word, total.files, &values);
     if total.active > 0 {
         push_pace(labels, &mut text, total.speed, total.seconds_left);
     }
@@ -258,13 +259,16 @@ pub(crate) fn failed(labels: &Labels, name: &str, reason: &str) -> String {
     labels.fill(Word::FileFailed, &[("name", name), ("reason", reason)])
 }
 
-/// Announced, and shown, when nothing is left to do.
-pub(crate) fn ended(labels: &Labels, done: u32, failed: u32) -> String {
+/// Announced, and shown, when nothing is left to do. Where a server has `taken` files and not said what it stored, no
+/// more is said than that they were sent.
+pub(crate) fn ended(labels: &Labels, done: u32, failed: u32, taken: bool) -> String {
+    let (all, some) =
+        if taken { (Word::AllSent, Word::SomeSent) } else { (Word::AllStored, Word::SomeStored) };
     match (done, failed) {
         (0, 0) => String::new(),
-        (_, 0) => labels.count(Word::AllStored, done, &[]),
+        (_, 0) => labels.count(all, done, &[]),
         (0, _) => labels.count(Word::NoneStored, failed, &[]),
-        _ => labels.count(Word::SomeStored, done, &[("failed", &labels.number(u64::from(failed)))]),
+        _ => labels.count(some, done, &[("failed", &labels.number(u64::from(failed)))]),
     }
 }
 
@@ -367,7 +371,7 @@ fn push_pace(labels: &Labels, text: &mut String, speed: Option<u64>, seconds_lef
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Options;
+    use crate::wire::Limits;
 
     fn english() -> Labels {
         Labels::new(&Options::default())
@@ -420,6 +424,40 @@ mod tests {
         assert_eq!(moment(&english(), 1_700_000_000_000, None), "14 Nov 2023, 22:13 UTC");
         assert_eq!(moment(&english(), 1_700_000_000_000, Some(120)), "15 Nov 2023, 00:13");
         assert_eq!(moment(&english(), 1_700_000_000_000, Some(-720)), "14 Nov 2023, 10:13");
+    }
+
+    #[test]
+    fn the_narrower_limit_is_told() {
+        let told = |server, page| {
+            let limits = Limits { max_file_size: server, ..Limits::default() };
+            super::limits(&english(), &Options { limits, max_size: page, ..Options::default() })
+        };
+        assert_eq!(told(None, None), "Pasting works too.");
+        assert_eq!(told(Some(2000), None), "Pasting works too. Up to 2 kB per file.");
+        assert_eq!(told(None, Some(3000)), "Pasting works too. Up to 3 kB per file.");
+        assert_eq!(told(Some(2000), Some(1000)), "Pasting works too. Up to 1 kB per file.");
+    }
+
+    #[test]
+    fn what_nobody_called_stored_is_not_called_so() {
+        let list = |active, taken| TotalView {
+            listed: 3,
+            files: 3,
+            done: 2,
+            taken,
+            active,
+            size: 3000,
+            received: 0,
+            shown: 2500,
+            ..TotalView::default()
+        };
+        let said = |active, taken| total(&english(), &list(active, taken));
+        assert_eq!(said(1, 0), "2 of 3 files stored \u{b7} 2.5 kB of 3 kB");
+        assert_eq!(said(1, 1), "2 of 3 files sent \u{b7} 2.5 kB of 3 kB", "as many bytes as the bar shows");
+        assert_eq!(said(0, 0), "2 files stored");
+        assert_eq!(said(0, 2), "2 files sent");
+        assert_eq!(ended(&english(), 2, 1, true), "2 files sent, 1 failed");
+        assert_eq!(ended(&english(), 0, 1, true), "1 file not stored");
     }
 
     #[test]
