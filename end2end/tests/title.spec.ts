@@ -5,6 +5,7 @@ import type { Page } from '@playwright/test';
 import { MIB } from '../fixtures/files';
 import { withOptions } from '../fixtures/options';
 import { Pages } from '../fixtures/pages';
+import { png } from '../fixtures/pictures';
 import { Server } from '../fixtures/server';
 import { expect, test } from '../fixtures/test';
 
@@ -191,6 +192,32 @@ test('of several tags the least is said; one that is taken away takes its part o
     await site.stop();
     await own.stop();
   }
+});
+
+test('what is stored is not the end while more is on its way into the list', async ({ page, net, silence }) => {
+  silence.listen(page);
+  await page.goto(`${net.url}/plain.html`);
+  await page.evaluate(() => {
+    const tag = Object.assign(document.createElement('plimsoll-upload'), { tabTitle: true, thumbnails: false, downscale: '100' });
+    // Words of its own, in a language whose name no browser knows.
+    tag.setAttribute('labels', 'undo: Back');
+    tag.lang = 'not_a_language';
+    document.querySelector('plimsoll-upload')?.replaceWith(tag);
+    const open = window.createImageBitmap.bind(window) as (file: Blob) => Promise<ImageBitmap>;
+    const held = new Promise((go) => addEventListener('pl-go', go, { once: true }));
+    window.createImageBitmap = ((file: Blob) => held.then(() => open(file))) as typeof createImageBitmap;
+  });
+  const tag = page.locator('plimsoll-upload');
+  await expect(tag.locator('form')).toHaveAttribute('data-hydrated', 'true');
+  const total = tag.locator('[data-pl-total]');
+  const own = await page.title();
+  await tag.locator('[data-pl-input]').setInputFiles([{ name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('first') }, png('picture.png', 300, 200)]);
+  await expect(total).toHaveAttribute('data-done', '1');
+  await expect(page).toHaveTitle(`99% · ${own}`);
+  await page.evaluate(() => dispatchEvent(new Event('pl-go')));
+  await expect(total).toHaveAttribute('data-done', '2');
+  await expect(page).toHaveTitle(`✓ · ${own}`);
+  expect((await seen(page)).titles.filter((title) => title.startsWith('✓')), 'said once').toHaveLength(1);
 });
 
 function seen(page: Page): Promise<TabSeen> {

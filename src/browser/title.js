@@ -6,7 +6,7 @@
 const NONE = { text: '', shapes: '', badge: 0, ended: false };
 /** Events of a person who is at the page. */
 const LOOKS = ['focus', 'pointerdown', 'keydown', 'visibilitychange'];
-const VALUES = ['data-percent', 'data-active', 'data-failed'];
+const VALUES = ['data-percent', 'data-active', 'data-failed', 'data-gathering'];
 /** To be seen on dark bars and on light ones: what is not there yet, what is, all, and what needs somebody. */
 const [REST, PART, ALL, WARNING] = ['#8fb3b8', '#178a94', '#2b9a5b', '#d5453f'];
 
@@ -65,21 +65,32 @@ function update() {
 function read() {
   const lines = [...followed].map(([form, { dataset }]) => {
     const [percent, active, failed] = [dataset.percent, dataset.active, dataset.failed].map(Number);
-    return { form, percent, active, failed, held: active + failed === 0 && percent > 0 && percent < 100 };
+    const held = active + failed === 0 && percent > 0 && percent < 100;
+    // More is on its way into the list: what is in it may be stored, and is not all.
+    const more = 'gathering' in dataset;
+    return { form, active, failed, percent: more ? Math.min(percent, 99) : percent, open: active > 0 || held || more };
   });
-  const open = lines.filter(({ active, held }) => active > 0 || held);
+  const open = lines.filter((line) => line.open);
   if (open.length > 0) {
     looked = false;
     // Of several the least: never more than is true.
     const { form, percent } = open.reduce((least, line) => (line.percent < least.percent ? line : least));
-    const text = new Intl.NumberFormat(form.lang || undefined, { style: 'percent' }).format(percent / 100);
-    return { text, shapes: ring(percent), badge: open.reduce((sum, { active }) => sum + active, 0) || undefined, ended: false };
+    return { text: share(percent, form.lang), shapes: ring(percent), badge: open.reduce((sum, { active }) => sum + active, 0) || undefined, ended: false };
   }
   const failed = lines.reduce((sum, line) => sum + line.failed, 0);
   if (looked) return NONE;
   if (failed > 0) return { text: '!', shapes: disc(WARNING, 'M16 6v13m0 3v4'), badge: failed, ended: true };
   if (lines.some(({ percent }) => percent === 100)) return { text: '\u2713', shapes: disc(ALL, 'M8 17l6 6 10-13'), badge: undefined, ended: true };
   return NONE;
+}
+
+function share(percent, lang) {
+  try {
+    return new Intl.NumberFormat(lang || undefined, { style: 'percent' }).format(percent / 100);
+  } catch {
+    // A page with words of its own may call their language what it likes.
+    return share(percent);
+  }
 }
 
 function look() {

@@ -67,6 +67,7 @@ pub(crate) fn TotalLine(
         tell("data-percent", Some(total.percent.to_string()));
         tell("data-active", Some(total.active.to_string()));
         tell("data-starting", Some(total.starting.to_string()));
+        tell("data-gathering", truth(total.gathering));
         tell("data-done", Some(total.done.to_string()));
         tell("data-failed", Some(total.failed.to_string()));
         tell("hidden", flag(total.listed == 0 && !total.offers.undo));
