@@ -48,13 +48,15 @@ function load() {
 
 export class PlimsollUpload extends HTMLElement {
   static formAssociated = true;
-  static observedAttributes = [...SETTINGS, 'name', 'required', 'lang'];
+  static observedAttributes = [...SETTINGS, 'name', 'required'];
 
   #internals = this.attachInternals();
   /** The widget, while there is one, and what it was set up with. */
   #widget;
   #setup = '';
   #beginning = false;
+  /** Whoever is around it may change the language. */
+  #tongue = new MutationObserver(() => this.#widget?.speak());
   /** Files that were added before there was a widget. */
   #early = [];
   /** Receipts of the stored files in the list, by the files' numbers. */
@@ -190,6 +192,10 @@ export class PlimsollUpload extends HTMLElement {
   // --- What the browser tells ---
 
   connectedCallback() {
+    if (this.#widget) {
+      this.#widget.speak();
+      this.#listen();
+    }
     this.#begin();
   }
 
@@ -203,7 +209,6 @@ export class PlimsollUpload extends HTMLElement {
 
   attributeChangedCallback(name, old, value) {
     if (old === value) return;
-    if (name === 'lang') return this.#widget?.speak();
     this.#weigh();
     // All that a script changes in one go is one change.
     queueMicrotask(() => this.#begin());
@@ -248,6 +253,7 @@ export class PlimsollUpload extends HTMLElement {
       const root = this.shadowRoot ?? this.attachShadow({ mode: 'open', delegatesFocus: true });
       root.adoptedStyleSheets = [sheet];
       root.replaceChildren(frame);
+      this.#listen();
       this.#adopt();
       this.#weigh();
     } catch (error) {
@@ -258,12 +264,19 @@ export class PlimsollUpload extends HTMLElement {
   }
 
   #end() {
+    this.#tongue.disconnect();
     this.#widget?.free();
     this.#widget = undefined;
     this.#setup = '';
     this.shadowRoot?.replaceChildren();
     this.#stored.clear();
     this.#weigh();
+  }
+
+  /** Follows the language of what it is in, through all shadow roots. */
+  #listen() {
+    this.#tongue.disconnect();
+    for (let root = this.getRootNode(); root; root = root.host?.getRootNode()) this.#tongue.observe(root, { subtree: true, attributeFilter: ['lang'] });
   }
 
   /** Names and values of all that sets the widget up, one after the other. */

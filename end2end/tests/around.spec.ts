@@ -85,6 +85,39 @@ test('the screen is kept on while something is sent, and again when the page is 
   expect(await screen(), 'nothing is under way').toHaveLength(3);
 });
 
+test('of two tags that want the screen on, one lock is held, and none is left; a refusal is nothing to complain of', async ({ tag, files, page }) => {
+  await page.addInitScript(() => {
+    window.plScreen = [];
+    let count = 0;
+    const request = async () => {
+      const own = ++count;
+      window.plScreen.push(`${own} wanted`);
+      // What a browser does takes a while, in which the other begins.
+      await new Promise((later) => setTimeout(later, 50));
+      if (own === 1) throw new DOMException('The battery is low.', 'NotAllowedError');
+      window.plScreen.push(`${own} on`);
+      return { released: false, release: async () => void window.plScreen.push(`${own} off`) };
+    };
+    Object.defineProperty(navigator, 'wakeLock', { value: { request } });
+  });
+  const sample = await files.sample('screen.bin', 1000);
+  await tag.open();
+  await page.evaluate(() => {
+    const tags = ['first', 'second'].map((id) => Object.assign(document.createElement('plimsoll-upload'), { id, wakeLock: true }));
+    document.querySelector('plimsoll-upload')?.replaceWith(...tags);
+    // Neither ends before it may.
+    for (const tag of tags) tag.addEventListener('plimsoll-before-upload', ({ detail }) => detail.waitUntil(new Promise((go) => addEventListener('pl-go', go))));
+  });
+  const hosts = [page.locator('#first'), page.locator('#second')];
+  for (const host of hosts) await expect(host.locator('form')).toHaveAttribute('data-hydrated', 'true');
+  for (const host of hosts) await host.locator('[data-pl-input]').setInputFiles(sample.path);
+  const screen = () => page.evaluate(() => window.plScreen);
+  await expect.poll(screen).toEqual(['1 wanted', '2 wanted', '2 on']);
+  await page.evaluate(() => dispatchEvent(new Event('pl-go')));
+  for (const host of hosts) await expect(host.locator('[data-pl-row]')).toHaveAttribute('data-state', 'done');
+  await expect.poll(screen, 'every lock that was had is given back').toEqual(['1 wanted', '2 wanted', '2 on', '2 off']);
+});
+
 test('frozen while it sends, the page is right as soon as it wakes', async ({ tag, net, server, files, page, browserName }) => {
   test.skip(browserName !== 'chromium', 'only CDP can freeze a page');
   const sample = await files.sample('frozen.bin', 6 * MIB);
@@ -198,6 +231,22 @@ test('the words follow the language of the tag, and of what is under way', async
   await page.evaluate(() => (document.documentElement.lang = 'ja'));
   await tag.host.evaluate((host) => host.removeAttribute('lang'));
   await expect(tag.form).toHaveAttribute('lang', 'ja');
+  await page.evaluate(() => (document.documentElement.lang = 'es'));
+  await expect(tag.form).toHaveAttribute('lang', 'es');
+  await expect(headline).toHaveText(/archivos/);
+  // Also in the shadow of an element that speaks for itself, and when it is moved there.
+  await tag.host.evaluate((host) => {
+    const other = document.body.appendChild(document.createElement('div'));
+    other.id = 'other';
+    other.attachShadow({ mode: 'open' }).innerHTML = '<section lang="zh"></section>';
+    other.shadowRoot!.firstElementChild!.append(host);
+  });
+  const moved = page.locator('#other form[data-plimsoll]');
+  await expect(moved).toHaveAttribute('lang', 'zh');
+  await page.evaluate(() => document.querySelector('#other')!.shadowRoot!.firstElementChild!.removeAttribute('lang'));
+  await expect(moved).toHaveAttribute('lang', 'es');
+  await page.evaluate(() => (document.querySelector<HTMLElement>('#other')!.lang = 'fr'));
+  await expect(moved).toHaveAttribute('lang', 'fr');
 });
 
 test('two removals in a row are both announced', async ({ tag, files, page }) => {

@@ -3,6 +3,8 @@
 
 let wanted = 0;
 let lock = null;
+/** The last of what was done about it: one after the other, or two would ask, and the lock of one would be lost. */
+let last = Promise.resolve();
 
 /** One more wants the screen on, or one fewer. Browsers take the lock away while the page is out of sight. */
 export async function awake(on) {
@@ -12,14 +14,17 @@ export async function awake(on) {
   await hold();
 }
 
-async function hold() {
+function hold() {
+  // A browser may refuse it: of a battery that is nearly empty for one.
+  return (last = last.then(settle).catch(() => {}));
+}
+
+async function settle() {
   if (wanted === 0) {
     const held = lock;
     lock = null;
     await held?.release();
   } else if (document.visibilityState === 'visible' && (!lock || lock.released)) {
     lock = (await navigator.wakeLock?.request('screen')) ?? null;
-    // It may have ended meanwhile.
-    if (wanted === 0) await hold();
   }
 }

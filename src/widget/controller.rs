@@ -60,6 +60,8 @@ struct Shared {
     told: Mutex<Inbox<UploadEvent>>,
     /// What the page has said of words.
     options: Options,
+    /// The language that was last spoken around the widget.
+    spoken: Mutex<Option<String>>,
     /// The server's scheme and host; empty when they are the page's own.
     home: String,
 }
@@ -178,6 +180,7 @@ impl Controller {
                 hooks,
                 told: Mutex::default(),
                 options: options.clone(),
+                spoken: Mutex::default(),
                 home: origin(&options.action).to_owned(),
             }
         }))
@@ -257,6 +260,9 @@ impl Shared {
     fn speak(self: &Arc<Self>) {
         let (labels, options) = (&self.labels, &self.options);
         let lang = self.language();
+        if lock(&self.spoken).replace(lang.clone()).as_ref() == Some(&lang) {
+            return;
+        }
         labels.update(|labels| *labels = labels.settle(&lang));
         let base = base(&lang);
         if labels.with_untracked(|labels| labels::base(labels.lang()) == base) {
