@@ -16,7 +16,7 @@ use tracing::Instrument;
 use super::{
     Refusal, Server,
     body::drain_in_background,
-    catalog::{Completion, NewUpload, Words},
+    catalog::{CatalogError, Completion, NewUpload, Words},
     multipart::Boundary,
     outbox::Finished,
     progress::{Announce, BeginError, Begun, Counter, Outcome},
@@ -147,16 +147,42 @@ async fn admit(server: &Arc<Server>, arrival: &Arrival) -> Result<Admitted, Refu
     }
 }
 
-/// Enters the request into the books, also under the id of an upload in pieces whose time is over.
+/// Enters the request into the books, also under the id of an upload in pieces whose time is over. Another process, or
+/// this one some time ago, may have stored it already.
 async fn begin(server: &Arc<Server>, arrival: &Arrival, announce: Announce) -> Result<Begun, Refusal> {
-    match server.progress().begin(announce.clone()).await {
+    // A browser sends again at once, and who counts tries may take longer.
+    let linger = u64::try_from(server.config().progress_linger.as_millis()).unwrap_or(u64::MAX);
+    let known_since_ms = now_ms().saturating_sub(linger);
+    let earlier = match server.catalog().ended(&announce.id, &announce.scope, known_since_ms).await {
+        // What cannot be read any more is no reason to take no file under this id.
+        Err(CatalogError::Unreadable(_)) => None,
+        earlier => earlier?,
+    };
+    let begun = match server.progress().begin_after(announce.clone(), earlier.clone()).await {
         Err(BeginError::InUse)
             if resumable::expire_named(server, &announce.id, arrival.visitor.viewer()).await? =>
         {
+            server.progress().begin_after(announce.clone(), earlier).await?
+        }
+        begun => begun?,
+    };
+    match begun {
+        // Its files were deleted since: whoever sends them again wants them again.
+        Begun::Replay(frame) if is_gone(server, &frame.receipts).await? => {
+            server.progress().forget(&announce, &frame);
             Ok(server.progress().begin(announce).await?)
         }
-        begun => Ok(begun?),
+        begun => Ok(begun),
     }
+}
+
+async fn is_gone(server: &Server, receipts: &[Receipt]) -> Result<bool, Refusal> {
+    for receipt in receipts {
+        if server.catalog().find(&receipt.id).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// [`run`], and when it is torn (a fault of the server: a panic) takes back what it had begun.

@@ -18,6 +18,9 @@
 //! | processing | the same two | the newcomer waits for the end, then as above: what was received whole is not thrown away |
 //! | receiving or processing | any other | refused; the running upload is untouched |
 //!
+//! What the memory has forgotten, or another process knew, is as well known: [`Progress::begin_after`] is told of the
+//! end that the catalog has kept.
+//!
 //! An upload in pieces has many requests under one id. Which of them may go on is decided elsewhere, so a newer one
 //! always takes the place of an older one *of the same upload*, and goes on counting where that stood; between two
 //! requests the upload is *receiving* still, at the offset that is durable, and its id belongs to nobody else.
@@ -116,6 +119,25 @@ pub struct Outcome {
     pub scope: Scope,
     /// The terminal frame.
     pub frame: ProgressFrame,
+    /// As in [`Announce`].
+    pub fingerprint: Option<[u8; 16]>,
+}
+
+impl Outcome {
+    /// The end as it was kept in memory.
+    fn recalled(&self) -> Stage {
+        let frame = self.frame.clone();
+        let announce = Announce {
+            id: frame.id.clone(),
+            scope: self.scope.clone(),
+            attempt: frame.attempt,
+            fingerprint: self.fingerprint,
+            size: frame.size,
+            body_size: frame.body_size,
+        };
+        let of = Try::new(announce, frame.seq, None);
+        Stage::Ended(Arc::new(End { frame, of }))
+    }
 }
 
 impl Progress {
@@ -129,8 +151,18 @@ impl Progress {
     /// Enters a request into the books, by the rules above. Waits only while the very same upload is being stored
     /// by an earlier request. Cancel safe: dropped before it is ready, it has changed nothing.
     pub async fn begin(&self, announce: Announce) -> Result<Begun, BeginError> {
+        self.begin_after(announce, None).await
+    }
+
+    /// As [`begin`](Self::begin), by a caller who knows of an end of an earlier try in the same scope: it counts where the
+    /// memory has forgotten that upload, or never knew it because the process is another one since.
+    pub async fn begin_after(
+        &self,
+        announce: Announce,
+        earlier: Option<Outcome>,
+    ) -> Result<Begun, BeginError> {
         loop {
-            match self.enter(&announce)? {
+            match self.enter(&announce, earlier.as_ref())? {
                 Entered::Begun(begun) => return Ok(begun),
                 Entered::BeingStored(mut watch) => watch.ended().await,
             };
@@ -145,6 +177,16 @@ impl Progress {
             Stage::Receiving(old) | Stage::Processing(old) => old.gives_way_to(announce),
             Stage::Ended(_) => false,
         })
+    }
+
+    /// Forgets a good end, for a caller who knows that nothing is left of what it tells of. What has begun since stays.
+    pub fn forget(&self, announce: &Announce, told: &ProgressFrame) {
+        let key = Key { scope: announce.scope.clone(), id: announce.id.clone() };
+        let mut shard = lock(self.books.shard(&announce.id));
+        let is_it = |slot: &Arc<Slot>| matches!(&*slot.now.borrow(), Stage::Ended(end) if end.frame == *told);
+        if shard.slots.get(&key).is_some_and(is_it) {
+            shard.slots.remove(&key);
+        }
     }
 
     /// Counts an upload without a progress id: nobody can look it up.
@@ -234,10 +276,11 @@ impl Progress {
         }
     }
 
-    fn enter(&self, announce: &Announce) -> Result<Entered, BeginError> {
+    fn enter(&self, announce: &Announce, earlier: Option<&Outcome>) -> Result<Entered, BeginError> {
         let key = Key { scope: announce.scope.clone(), id: announce.id.clone() };
         let mut shard = lock(self.books.shard(&announce.id));
-        let Some(slot) = shard.slots.get(&key).cloned() else {
+        let recalled = || Some(Arc::new(Slot { now: watch::Sender::new(earlier?.recalled()) }));
+        let Some(slot) = shard.slots.get(&key).cloned().or_else(recalled) else {
             if self.live() >= MAX_LIVE {
                 return Err(BeginError::TooMany);
             }
@@ -272,6 +315,8 @@ impl Progress {
         let first_seq = first_seq().max(slot.frame().seq + 1000);
         let try_ = Try::new(announce.clone(), first_seq, None);
         slot.now.send_replace(Stage::Receiving(Arc::clone(&try_)));
+        // One that was recalled is new here.
+        shard.slots.insert(key, Arc::clone(&slot));
         Ok(Entered::Begun(Begun::Fresh(self.counter(slot, try_, Visible::InScope))))
     }
 
@@ -340,14 +385,14 @@ impl Counter {
     /// What [`Counter::done`] is going to tell, for the transaction that makes it true. `None`: anonymous.
     pub fn outcome_done(&self, receipts: Vec<Receipt>) -> Option<Outcome> {
         let scope = self.scope()?.clone();
-        Some(Outcome { scope, frame: self.frame_done(receipts) })
+        Some(Outcome { scope, frame: self.frame_done(receipts), fingerprint: self.try_.announce.fingerprint })
     }
 
     /// What [`Counter::failed`] is going to tell, to be kept. `None`: anonymous, or a newer request has taken this
     /// one's place, and its end is the one to keep.
     pub fn outcome_failed(&self, error: ErrorBody) -> Option<Outcome> {
         let scope = self.scope().filter(|_| !self.is_superseded())?.clone();
-        Some(Outcome { scope, frame: self.frame_failed(error) })
+        Some(Outcome { scope, frame: self.frame_failed(error), fingerprint: self.try_.announce.fingerprint })
     }
 
     /// Resolves when a newer request has taken this one's place, and never otherwise. Shares nothing with readers.
@@ -979,6 +1024,33 @@ mod tests {
         fresh(&progress, Announce { size: Some(7), ..attempt(1) });
     }
 
+    /// The memory of another process, or of long ago, is the catalog's.
+    #[tokio::test]
+    async fn an_end_that_was_kept_elsewhere_counts_as_one_that_is_remembered() {
+        let (first, second) = (Progress::new(LINGER), Progress::new(LINGER));
+        let one = Announce { fingerprint: print(1), ..announce("progress-1") };
+        let outcome = fresh(&first, one.clone()).outcome_done(vec![receipt("a")]).unwrap();
+        let known = || Some(outcome.clone());
+        let retry = Announce { attempt: 2, fingerprint: print(2), ..one.clone() };
+        for again in [one.clone(), retry.clone()] {
+            let begun = second.begin_after(again, known()).await;
+            assert!(matches!(begun, Ok(Begun::Replay(frame)) if frame == outcome.frame));
+        }
+        assert_eq!(second.frame(&one.id, Some(&owner(1))), None, "nothing has begun");
+        // Another file under the old id; and what this memory knows goes before.
+        let other = Announce { size: Some(101), ..retry };
+        let Ok(Begun::Fresh(counter)) = second.begin_after(other, known()).await else { panic!("a new try") };
+        assert!(counter.frame().seq > outcome.frame.seq);
+        assert!(matches!(second.begin_after(one.clone(), known()).await, Err(BeginError::InUse)));
+        counter.done(vec![receipt("b")]);
+        // An end is forgotten of which nothing is left, and no other.
+        let told = seen(&second, "progress-1");
+        second.forget(&one, &outcome.frame);
+        assert_eq!(seen(&second, "progress-1"), told);
+        second.forget(&one, &told);
+        assert_eq!(second.frame(&one.id, Some(&owner(1))), None);
+    }
+
     #[test]
     fn what_failed_is_never_replayed() {
         let progress = Progress::new(LINGER);
@@ -1058,7 +1130,8 @@ mod tests {
         counter.done(vec![receipt("a")]);
         counter.failed(error(ErrorCode::Internal));
         counter.add_file(1);
-        assert_eq!(outcome, Outcome { scope: Scope::Owner(owner(1)), frame: seen(&progress, "progress-1") });
+        let frame = seen(&progress, "progress-1");
+        assert_eq!(outcome, Outcome { scope: Scope::Owner(owner(1)), frame, fingerprint: None });
         drop(counter);
         assert_eq!(outcome.frame, seen(&progress, "progress-1"));
 

@@ -17,7 +17,7 @@ use plimsoll::{
 
 use crate::{
     crash::{Program, files_below, upload},
-    util::{PATIENCE, pattern},
+    util::{PATIENCE, form, pattern},
 };
 
 /// How pieces of an upload are brought.
@@ -380,6 +380,62 @@ fn killed_at_any_step_it_keeps_what_it_told_and_tells_of_every_file() {
     println!("{deaths} deaths at {} steps", steps::ALL.len());
     // Every file of the day comes by every step of its life, but that not all of them are begun in pieces.
     assert!(deaths > steps::ALL.len() * FILES, "{deaths}");
+}
+
+/// Promise 10. Killed right before its files were booked or right after, and before anybody heard of it: what comes again
+/// is one upload, also for the next program. A form used to be stored twice, and so was a body.
+#[test]
+fn killed_before_its_answer_was_heard_what_comes_again_is_the_same_file() {
+    let whole = pattern(100_000);
+    let cookie = ("Cookie", "plimsoll_owner=bbbbbbbbbbbbbbbbbbbbbbbbba");
+    let counted = |attempt: usize, request: &str, kind: &str, body: &[u8]| {
+        let (attempt, size) = (attempt.to_string(), whole.len().to_string());
+        let fields = [
+            cookie,
+            ("Content-Type", kind),
+            ("X-Progress-ID", "counted-tries"),
+            ("Plimsoll-Attempt", &attempt),
+            ("Plimsoll-File-Size", &size),
+        ];
+        [head_of(Speaks::Rufh, request, &fields, body.len()).as_bytes(), body].concat()
+    };
+    // A browser sends the very same again by itself; a page with another boundary, and counts.
+    let by_browser = |_: usize| upload("the-form", &whole);
+    let by_page = |attempt: usize| {
+        let boundary = format!("XX{attempt}");
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        counted(attempt, "POST /upload", &kind, &form(&boundary, &[("file", "a", &whole)]))
+    };
+    let as_body = |attempt: usize| counted(attempt, "PUT /files/a", "text/plain", &whole);
+    let listener = Listener::start();
+    let options = ["--finish-url", &listener.url];
+    let ways: [&dyn Fn(usize) -> Vec<u8>; 3] = [&by_browser, &by_page, &as_body];
+    for (number, way) in ways.into_iter().enumerate() {
+        for step in [steps::COMPLETE, steps::COMPLETED] {
+            let what = format!("{number}, {step}");
+            let folder = tempfile::tempdir().unwrap();
+            let program = Program::with(folder.path(), &format!("{step}=return(die)"), &options);
+            let mut unheard = Vec::new();
+            // It may end by a reset: no answer either.
+            let _ = program.begin(&way(1)).read_to_end(&mut unheard);
+            assert!(unheard.is_empty(), "{what}");
+            program.died();
+            let mut told = Vec::new();
+            for attempt in [2, 4] {
+                let program = Program::with(folder.path(), "", &options);
+                for attempt in [attempt, attempt + 1] {
+                    let answer: UploadAnswer = serde_json::from_slice(&program.ask(&way(attempt))).unwrap();
+                    told.extend(answer.files);
+                }
+                assert!(program.get(&told[0].url) == whole, "{what}");
+                assert!(program.terminate().success());
+            }
+            assert!(told.iter().all(|receipt| *receipt == told[0]), "{what}: {told:?}");
+            assert_eq!(files_below(&folder.path().join("files")), 1, "{what}");
+            assert_eq!(listener.events(&told[0].url).len(), 1, "{what}");
+        }
+    }
+    assert_eq!(listener.files().len(), 2 * 3, "one event for each");
 }
 
 /// Numbers that look random and are the same in every run.

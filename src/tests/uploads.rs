@@ -238,6 +238,28 @@ async fn a_file_that_was_not_as_long_as_announced_comes_again_and_is_stored() {
     assert_eq!(server.stored_files().len(), 1 + 2 * 3);
 }
 
+/// Whoever deleted a file and sends it again, under its old id, used to be told that it is there.
+#[tokio::test]
+async fn what_was_deleted_and_comes_again_is_stored_again() {
+    let server = TestServer::start().await;
+    let cookie = server.send("PUT /files/z HTTP/1.1", b"z").await.cookie();
+    let send = async |attempt: u32| {
+        let head = format!(
+            "PUT /files/a HTTP/1.1\r\nCookie: {cookie}\r\nX-Progress-ID: sent-and-gone\r\nPlimsoll-Attempt: {attempt}"
+        );
+        server.send(&head, b"hello").await.receipts().remove(0)
+    };
+    let first = send(1).await;
+    assert_eq!(send(2).await, first);
+    let deletion = format!("DELETE {} HTTP/1.1\r\nCookie: {cookie}", first.url);
+    assert_eq!(server.send(&deletion, b"").await.status, 204);
+    let second = send(3).await;
+    assert_ne!(second.url, first.url);
+    assert_eq!(server.get(&second.url).await.body, b"hello");
+    assert_eq!(send(4).await, second);
+    assert_eq!(server.stored_files().len(), 2);
+}
+
 #[tokio::test]
 async fn limits_of_time_are_told_apart() {
     let server = TestServer::with(|config| config.limits.idle_timeout = Duration::from_millis(300)).await;

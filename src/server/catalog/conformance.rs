@@ -193,7 +193,14 @@ async fn outcomes_are_scoped(catalog: &Catalog) {
     assert_eq!(seen(Some(2)).await, Some(2));
     assert_eq!(seen(Some(3)).await, None);
     assert_eq!(seen(None).await, None);
+    let ended = async |scope| catalog.ended(&progress, &scope, 0).await.unwrap();
+    assert_eq!(ended(Scope::Owner(owner(1))).await, Some(first.clone()));
+    let long_ago = catalog.ended(&progress, &first.scope, i64::MAX as u64).await.unwrap();
+    assert_eq!(long_ago, Some(Outcome { fingerprint: None, ..first }));
+    assert_eq!(ended(Scope::Anyone).await, None);
     catalog.discard(Vec::new(), Some(of(Scope::Anyone, 3))).await.unwrap();
+    assert_eq!(ended(Scope::Anyone).await, Some(of(Scope::Anyone, 3)));
+    assert_eq!(ended(Scope::Owner(owner(3))).await, None, "it is not looked for elsewhere");
     assert_eq!(seen(Some(1)).await, Some(1));
     assert_eq!(seen(Some(3)).await, Some(3));
     assert_eq!(seen(None).await, Some(3));
@@ -622,5 +629,5 @@ pub(super) fn outcome(scope: Scope, seq: u64, state: ProgressState) -> Outcome {
         error: failed.then_some(error),
         ..ProgressFrame::unknown(progress)
     };
-    Outcome { scope, frame }
+    Outcome { scope, frame, fingerprint: Some([seq as u8; 16]) }
 }

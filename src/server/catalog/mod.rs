@@ -22,7 +22,11 @@ mod sqlite;
 use std::{fmt, path::Path, str::FromStr, sync::Arc};
 
 pub use super::progress::Outcome;
-use super::{Refusal, owner::OwnerId, store::Checkpoint};
+use super::{
+    Refusal,
+    owner::{OwnerId, Scope},
+    store::Checkpoint,
+};
 use crate::wire::{ErrorBody, ErrorCode, ProgressFrame, ProgressId, Receipt, UploadId};
 
 /// The catalog; cheap to clone. When the last clone is dropped, what was asked for is still carried out; to wait for
@@ -537,6 +541,17 @@ impl Catalog {
     /// How the upload with this progress id ended, if the viewer may know.
     pub async fn outcome(&self, id: &ProgressId, viewer: Option<&OwnerId>) -> Result<Option<ProgressFrame>> {
         self.books.outcome(id, viewer).await
+    }
+
+    /// How the last try with this progress id in just this scope ended. By its fingerprint it is known again only if it
+    /// ended since then, in milliseconds since 1970-01-01 UTC.
+    pub async fn ended(
+        &self,
+        id: &ProgressId,
+        scope: &Scope,
+        known_since_ms: u64,
+    ) -> Result<Option<Outcome>> {
+        self.books.ended(id, scope, known_since_ms).await
     }
 
     /// The file, if it is complete.

@@ -41,6 +41,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "words", include_str!("migrations/0003_words.sql")),
     (4, "peers", include_str!("migrations/0004_peers.sql")),
     (5, "admitted", include_str!("migrations/0005_admitted.sql")),
+    (6, "again", include_str!("migrations/0006_again.sql")),
 ];
 
 /// Most operations in one commit: enough to share one flush of the disk among many, few enough that none waits long.
@@ -339,6 +340,30 @@ impl Sqlite {
         };
         let json: String = row.try_get("frame")?;
         serde_json::from_str(&json).map(Some).map_err(unreadable)
+    }
+
+    pub(super) async fn ended(
+        &self,
+        id: &ProgressId,
+        scope: &Scope,
+        known_since_ms: u64,
+    ) -> Result<Option<Outcome>> {
+        let statement = sqlx::query(
+            "SELECT frame, CASE WHEN ended_ms >= $3 THEN fingerprint END AS fingerprint FROM outcomes
+             WHERE scope = $1 AND progress_id = $2",
+        );
+        let statement = statement.bind(spelled(scope)).bind(id.as_str()).bind(signed(known_since_ms)?);
+        let row = statement.fetch_optional(&self.reads).await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let json: String = row.try_get("frame")?;
+        let fingerprint: Option<Vec<u8>> = row.try_get("fingerprint")?;
+        Ok(Some(Outcome {
+            scope: scope.clone(),
+            frame: serde_json::from_str(&json).map_err(unreadable)?,
+            fingerprint: fingerprint.and_then(|bytes| bytes.try_into().ok()),
+        }))
     }
 
     pub(super) async fn find(&self, id: &UploadId) -> Result<Option<Stored>> {
@@ -840,32 +865,37 @@ async fn complete(books: &mut SqliteConnection, done: &Completion) -> Result<()>
 
 /// Keeps how an upload ended, unless a later end of the same id is kept already.
 async fn keep(books: &mut SqliteConnection, outcome: Option<&Outcome>) -> Result<()> {
-    let Some(Outcome { scope, frame }) = outcome else {
+    let Some(Outcome { scope, frame, fingerprint }) = outcome else {
         return Ok(());
-    };
-    let scope = match scope {
-        Scope::Owner(owner) => owner.as_str(),
-        Scope::Anyone => ANYONE,
     };
     let json = serde_json::to_string(frame).map_err(unreadable)?;
     let statement = sqlx::query(
-        "INSERT INTO outcomes (scope, progress_id, seq, frame, ended_ms) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO outcomes (scope, progress_id, seq, frame, ended_ms, fingerprint) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (scope, progress_id) DO UPDATE
-         SET seq = excluded.seq, frame = excluded.frame, ended_ms = excluded.ended_ms
+         SET seq = excluded.seq, frame = excluded.frame, ended_ms = excluded.ended_ms,
+             fingerprint = excluded.fingerprint
          WHERE excluded.seq >= outcomes.seq",
     );
     let statement = statement
-        .bind(scope)
+        .bind(spelled(scope))
         .bind(frame.id.as_str())
         .bind(signed(frame.seq)?)
         .bind(json)
-        .bind(signed(now_ms())?);
+        .bind(signed(now_ms())?)
+        .bind(fingerprint.map(|bytes| bytes.to_vec()));
     statement.execute(books).await?;
     Ok(())
 }
 
 /// How the scope of outcomes that anyone may see is written: no owner is spelled so.
 const ANYONE: &str = "";
+
+fn spelled(scope: &Scope) -> &str {
+    match scope {
+        Scope::Owner(owner) => owner.as_str(),
+        Scope::Anyone => ANYONE,
+    }
+}
 
 fn migrator() -> Migrator {
     migrator_to(i64::MAX)
