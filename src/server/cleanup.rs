@@ -230,7 +230,7 @@ mod tests {
         catalog::{Catalog, Words},
         config::{Config, RawConfig},
         owner::OwnerId,
-        resumable::{Append, ChunkDigest, Creation, Ends, Overflow, Protocol},
+        resumable::{Append, Creation, Ends, Protocol},
         security::Visitor,
         store::{AnyStore, DiskStore, Force},
     };
@@ -273,16 +273,7 @@ mod tests {
     }
 
     async fn append_five(server: &Arc<Server>, id: &UploadId, offset: u64) {
-        let append = Append {
-            visitor: visitor(),
-            offset,
-            length: None,
-            ends: Ends::AtLength,
-            chunk_digest: ChunkDigest::None,
-            overflow: Overflow::Refuse,
-            body_size: Some(5),
-            progress_id: None,
-        };
+        let append = Append::bytes(visitor(), offset, Ends::AtLength, Some(5));
         let appended = resumable::append(server, id, append, Body::from("hello")).await;
         assert_eq!(appended.unwrap().offset, offset + 5);
     }
@@ -478,16 +469,7 @@ mod tests {
         };
         let open = async |limits| Server::open(Config::check(limits).unwrap()).await.unwrap();
         let bring = async |server: &Arc<Server>, id: &UploadId, offset, ends, bytes: &'static str| {
-            let append = Append {
-                visitor: visitor(),
-                offset,
-                length: None,
-                ends,
-                chunk_digest: ChunkDigest::None,
-                overflow: Overflow::Invalidate,
-                body_size: Some(bytes.len() as u64),
-                progress_id: None,
-            };
+            let append = Append::bytes(visitor(), offset, ends, Some(bytes.len() as u64));
             let done = resumable::append(server, id, append, Body::from(bytes)).await;
             done.map_err(|rejected| rejected.refusal.code())
         };
@@ -509,16 +491,7 @@ mod tests {
         let whole = bring(&server, &id, 5, Ends::Here, "as many").await.unwrap();
         assert_eq!(whole.receipt.unwrap().size, 12);
         // Without a length of the request either it is seen by the byte that is too much.
-        let append = Append {
-            visitor: visitor(),
-            offset: 5,
-            length: None,
-            ends: Ends::Later,
-            chunk_digest: ChunkDigest::None,
-            overflow: Overflow::Invalidate,
-            body_size: None,
-            progress_id: None,
-        };
+        let append = Append::bytes(visitor(), 5, Ends::Later, None);
         let stream = futures_util::stream::iter(["as ", "many ", "!"].map(Ok::<_, io::Error>));
         let refused = resumable::append(&server, &too_large, append, Body::from_stream(stream)).await;
         assert_eq!(refused.unwrap_err().refusal.code(), ErrorCode::TooLarge);

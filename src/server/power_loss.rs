@@ -28,8 +28,7 @@ use super::{
     catalog::{Catalog, Words},
     config::{Config, RawConfig},
     owner::OwnerId,
-    protocol::digest::ChunkDigest,
-    resumable::{self, Append, Creation, Ends, Overflow, Protocol},
+    resumable::{self, Append, Creation, Ends, Protocol},
     security::{OWNER_COOKIE, Visitor},
     store::{AnyStore, DiskStore, Force, Store},
 };
@@ -417,16 +416,7 @@ async fn create(server: &Arc<Server>, protocol: Protocol, length: usize, partial
 
 /// Sends these bytes in chunks; the offset told.
 async fn append(server: &Arc<Server>, id: &UploadId, ends: Ends, offset: u64, bytes: &[u8]) -> u64 {
-    let append = Append {
-        visitor: visitor(),
-        offset,
-        length: None,
-        ends,
-        chunk_digest: ChunkDigest::None,
-        overflow: if ends == Ends::AtLength { Overflow::Refuse } else { Overflow::Invalidate },
-        body_size: Some(bytes.len() as u64),
-        progress_id: None,
-    };
+    let append = Append::bytes(visitor(), offset, ends, Some(bytes.len() as u64));
     let chunks: Vec<_> =
         bytes.chunks(60_000).map(|chunk| Ok::<_, io::Error>(Bytes::copy_from_slice(chunk))).collect();
     let body = Body::from_stream(futures_util::stream::iter(chunks));

@@ -92,6 +92,16 @@ pub struct Append {
     pub progress_id: Option<ProgressId>,
 }
 
+impl Append {
+    /// Bytes of which a request says where they belong and what their end means, and nothing else.
+    pub(super) fn bytes(visitor: Visitor, offset: u64, ends: Ends, body_size: Option<u64>) -> Self {
+        // Each protocol has its own word for the end, and its own answer to what lies beyond it.
+        let overflow = if ends == Ends::AtLength { Overflow::Refuse } else { Overflow::Invalidate };
+        let chunk_digest = ChunkDigest::None;
+        Self { visitor, offset, length: None, ends, chunk_digest, overflow, body_size, progress_id: None }
+    }
+}
+
 /// What becomes of an upload when a request brings bytes that lie beyond its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
@@ -181,16 +191,7 @@ async fn create_now(server: &Arc<Server>, creation: Creation) -> Result<Upload, 
     let id = enter(server, creation, Vec::new()).await?;
     let pieces = known(server, &id, &visitor).await?;
     if pieces.length == Some(0) && pieces.terms.protocol == Protocol::Tus {
-        let nothing = Append {
-            visitor,
-            offset: 0,
-            length: None,
-            ends: Ends::AtLength,
-            chunk_digest: ChunkDigest::None,
-            overflow: Overflow::Refuse,
-            body_size: Some(0),
-            progress_id: None,
-        };
+        let nothing = Append::bytes(visitor, 0, Ends::AtLength, Some(0));
         return append(server, &id, nothing, Body::empty()).await.map_err(|rejected| rejected.refusal);
     }
     told(server, pieces).await
@@ -458,16 +459,7 @@ async fn make_of_parts(
             () = server.stopping().cancelled() => return Err(stopping()),
         }
     }
-    let append = Append {
-        visitor,
-        offset: joined,
-        length: None,
-        ends: Ends::AtLength,
-        chunk_digest: ChunkDigest::None,
-        overflow: Overflow::Refuse,
-        body_size: Some(length - joined),
-        progress_id: None,
-    };
+    let append = Append::bytes(visitor, joined, Ends::AtLength, Some(length - joined));
     let mut body = rest_of_parts(server.clone(), parts, joined);
     run_on(server, id, append, &mut body, true).await.map_err(|rejected| rejected.refusal)
 }
@@ -1177,16 +1169,7 @@ mod tests {
             for _ in 0..2 {
                 let part = Creation { partial: true, length: Some(size), ..creation() };
                 let id = create(&server, part).await.unwrap().id;
-                let append = Append {
-                    visitor: visitor.clone(),
-                    offset: 0,
-                    length: None,
-                    ends: Ends::AtLength,
-                    chunk_digest: ChunkDigest::None,
-                    overflow: Overflow::Refuse,
-                    body_size: Some(size),
-                    progress_id: None,
-                };
+                let append = Append::bytes(visitor.clone(), 0, Ends::AtLength, Some(size));
                 super::append(&server, &id, append, Body::from(vec![7; size as usize])).await.unwrap();
                 parts.push(id);
             }
