@@ -18,7 +18,7 @@ unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR
 say = @printf '\n== %s\n' '$(1)'
 
 # What a release build is made of: files, and their folders, so that a removed file counts as a change.
-SOURCES := $(shell find src style public scripts -path src/tests -prune -o -print 2>/dev/null) \
+SOURCES := $(shell find build.rs src style public scripts -path src/tests -prune -o -print 2>/dev/null) \
 	Cargo.toml Cargo.lock rust-toolchain.toml end2end/package-lock.json
 BUILT := target/release/.plimsoll-built
 # A stamp without what it stands for is worth nothing.

@@ -85,6 +85,11 @@ export interface PlimsollBeforeUpload extends OfFile {
 
 /** All events; they bubble and leave shadow roots. */
 export interface PlimsollEventMap {
+  /**
+   * Files were handed over before everything that works on files had loaded: so many wait, in their order, and are then
+   * told of one by one; 0 once none waits any more. Until then the tag is `busy`, and a form around it is not sent.
+   */
+  'plimsoll-waiting': CustomEvent<{ readonly files: number }>;
   /** A file has entered the list. */
   'plimsoll-added': CustomEvent<OfFile>;
   /** It will not be sent: rules of the widget, limits of the server, or the page forbid it. */

@@ -238,7 +238,7 @@ export class PlimsollUpload extends HTMLElement {
       const { bundle, sheet } = await loaded;
       const settings = this.#settings();
       const setup = JSON.stringify([settings, !!this.#beforeRequest, !!this.#readAnswer]);
-      if (!this.isConnected || setup === this.#setup || (this.#widget && this.files.length)) return;
+      if (!this.isConnected || setup === this.#setup || (this.#widget && (this.files.length || this.busy))) return;
       const frame = document.createElement('fieldset');
       frame.className = 'pl-tag';
       frame.setAttribute('part', 'base');
@@ -323,7 +323,7 @@ export class PlimsollUpload extends HTMLElement {
     if (kind !== 'progress') this.#weigh();
     this.#tell(kind, detail);
     // Settings that have changed meanwhile have waited for an empty list.
-    if (kind === 'removed') queueMicrotask(() => this.#begin());
+    if (kind === 'removed' || kind === 'waiting') queueMicrotask(() => this.#begin());
     return undefined;
   }
 

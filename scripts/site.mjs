@@ -11,7 +11,8 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
-import { BODIES, blankLocations, keepExports, replace, shorten } from './wasm.mjs';
+import { cut } from './split.mjs';
+import { BODIES, blankLocations, keepExports, replace, shorten, withoutNames } from './wasm.mjs';
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const site = path.join(root, 'target/site'), pkg = path.join(site, 'pkg');
@@ -42,16 +43,25 @@ const UNUSED = new RegExp([
 ].map((part) => `(?:${part})`).join('|'));
 // The standard library keeps an allocator of its own beside ours, for one thing only: the record of the one thread.
 const ALLOCATE = /Dlmalloc<.*>>?::malloc$/, ALIGNED = /Dlmalloc<.*>>?::memalign$/, FREE = /Dlmalloc<.*>>?::free$/;
+// What is needed only when there is a file: with all that only these reach it makes a half of its own, which pages fetch
+// with the first file (src/browser/rest.rs). Each is called where that half is known to be there, and nowhere else.
+const WAITING = named([
+  'browser::Inner::add_now', 'browser::again::take_over_all', 'controller::Shared::(?:deliver_now|redraw|seen|sum|views)',
+  'controller::Controller::(?:sort|wish)', 'rows::Rows::draw', 'text::(?:hint|reason|source|spoken|status|sum|weight)',
+]);
+const TELLING = named(['element::questions', 'element::values::(?:event|row)']);
 // Streams of server functions, which come along with the framework and are used by none of ours.
 const STREAMS = /^IntoUnderlying/;
+/** The import that has the second half there, and the module whose exports the second half imports. */
+const NEED = 'plimsoll_need', LINK = 'p';
 const EXPORTED = /^(?:\/\*\*\n(?: \*.*\n)+)?export (?:class|function) (\w+)[\s\S]*?^\}\n(?:if \(Symbol\.dispose\).*\n)?/gm;
 
 // The same code makes two bundles: one that brings our own pages to life, which cargo-leptos has compiled, and one for
 // the tag on other people's pages, which hydrates nothing and lists nothing stored. Neither carries what only the other
 // needs; taking it out here would leave behind whatever a table of functions names.
 const BUNDLES = [
-  { name: 'plimsoll', told: (kind) => kind },
-  { name: 'element', told: (kind) => `element-${kind}`, features: 'tag' },
+  { name: 'plimsoll', told: (kind) => kind, waiting: WAITING },
+  { name: 'element', told: (kind) => `element-${kind}`, features: 'tag', waiting: [...WAITING, ...TELLING] },
 ];
 
 const compiled = path.join(root, 'target/front/wasm32-unknown-unknown/wasm-release/plimsoll.wasm');
@@ -63,7 +73,7 @@ for (const bundle of BUNDLES) make(bundle);
 writeFileSync(hashes, [...told].map(([kind, hashed]) => `${kind}: ${hashed}\n`).join(''));
 for (const ending of ['.br', '.gz']) rmSync(hashes + ending, { force: true });
 
-function make({ name: bundle, told: kindOf, features }) {
+function make({ name: bundle, told: kindOf, features, waiting }) {
   const folder = path.join(work, bundle);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -94,10 +104,22 @@ function make({ name: bundle, told: kindOf, features }) {
   writeFileSync(input, blanked.module);
   // Until nothing becomes smaller any more: 1 KiB. Functions whose names are alike are alike, and compress better side by
   // side: 0.9 KiB.
-  run('wasm-opt', [...wasmOptFlags(), '--converge', '--reorder-functions-by-name', input, '-o', output]);
-  const { module, imported, exported } = shorten(readFileSync(output), `./${bundle}_bg.js`, 'w');
+  const optimise = () => run('wasm-opt', [...wasmOptFlags(), '--converge', '--reorder-functions-by-name', '-g', input, '-o', output]);
+  optimise();
+  const halves = cut(readFileSync(output), { waiting, need: { module: `./${bundle}_bg.js`, name: NEED } });
+  // Each by itself once more: what one half alone needs it need not have as the other would.
+  const { modules, imported, exported } = shorten([halves.first, halves.second].map((half) => {
+    writeFileSync(input, half);
+    optimise();
+    return withoutNames(readFileSync(output));
+  }), `./${bundle}_bg.js`, 'w', LINK);
+  // Says where, should one of them not be what it must.
+  for (const half of modules) new WebAssembly.Module(half);
+  const [module, second] = modules;
+  writeFileSync(path.join(folder, 'halves.json'), JSON.stringify(halves.report, null, 1));
 
   // What they share, by its short names on both sides.
+  glue = glue.replace(/^ {4}const import0 = \{\n {8}__proto__: null,\n/m, (text) => `${text}        ${NEED}: function() {\n            need();\n        },\n`);
   glue = glue.replace(`"./${bundle}_bg.js": import0`, '"w": import0');
   const shared = /^ {8}(\w+): function\([\s\S]*?(?=^ {8}\w+: function\(|^ {4}\};)/gm;
   const present = new Set();
@@ -116,10 +138,19 @@ function make({ name: bundle, told: kindOf, features }) {
       + `const ${whole} = { ${functions.map((name) => `${name}: ${whole}_${name}`).join(', ')} };`;
   });
   glue = glue.replace(`${bundle}_bg.wasm`, wasmName);
+  // The second half is fetched by a script that stands in the place of one that has nothing to fetch.
+  const secondName = `${bundle}-rest.${hash(second)}.wasm`;
+  const [, place] = glue.match(/^import \{ .* \} from '(\.\/snippets\/.*\/rest\.js)';$/m) ?? [];
+  if (!place) throw new Error('nobody asks for the second half');
+  const fetching = readFileSync(path.join(root, 'scripts/rest.js'), 'utf8').replace('SECOND', secondName)
+    .replace('SCRIPT', `${'../'.repeat(place.split('/').length - 2)}${bundle}.js`);
+  writeFileSync(path.join(folder, place), fetching);
+  glue += `\nimport { need } from '${place}';\nexport const firstHalf = { load: __wbg_load, imports: __wbg_get_imports, exports: () => wasm };\n`;
   writeFileSync(path.join(folder, `${bundle}.js`), glue);
 
   // Each module that the bundle calls is loaded at the first call.
   for (const [, names, file] of glue.matchAll(/^import \{ (.*) \} from '(\.\/snippets\/.*)';$/gm)) {
+    if (file === place) continue;
     const at = path.join(folder, file), real = at.replace(/\.js$/, '.part.js');
     writeFileSync(real, readFileSync(at));
     const functions = names.split(', ').map((name) => name.split(' as ')[0]);
@@ -152,6 +183,12 @@ function make({ name: bundle, told: kindOf, features }) {
   told.set(kindOf('wasm'), hash(module));
   put(`${bundle}.${hash(script)}.js`, Buffer.from(script));
   put(wasmName, module);
+  put(secondName, second);
+}
+
+/** Patterns of functions of ours, by their paths from some room on; not of what is made of them, as what drops a closure is. */
+function named(paths) {
+  return paths.map((name) => new RegExp(String.raw`^plimsoll(\[\w+\])?::(\w+::)*${name}\b`));
 }
 
 function run(program, args) {

@@ -4,10 +4,11 @@
 //
 // Format: https://webassembly.github.io/spec/core/binary/ (sections, and the name section of the appendix).
 
-const IMPORT = 2, EXPORT = 7, CODE = 10, DATA = 11;
+/** The numbers of the sections. */
+export const TYPE = 1, IMPORT = 2, FUNCTION = 3, TABLE = 4, MEMORY = 5, GLOBAL = 6, EXPORT = 7, ELEMENTS = 9, CODE = 10, DATA = 11;
 
 /** A reader of one range of bytes. */
-class Reader {
+export class Reader {
   constructor(bytes, at = 0, end = bytes.length) {
     Object.assign(this, { bytes, at, end });
   }
@@ -24,6 +25,16 @@ class Reader {
       shift *= 128;
     }
   }
+  /** LEB128, signed, of 32 bits. */
+  signed() {
+    let value = 0, shift = 0;
+    for (;;) {
+      const byte = this.byte();
+      value |= (byte & 127) << shift;
+      shift += 7;
+      if (byte < 128) return shift < 32 && byte & 64 ? value | (-1 << shift) : value;
+    }
+  }
   take(length) {
     this.at += length;
     return this.bytes.subarray(this.at - length, this.at);
@@ -38,7 +49,8 @@ class Reader {
   }
 }
 
-function number(value) {
+/** LEB128, unsigned. */
+export function number(value) {
   const out = [];
   do {
     out.push((value & 127) | (value > 127 ? 128 : 0));
@@ -47,23 +59,25 @@ function number(value) {
   return Buffer.from(out);
 }
 
-const vector = (items) => Buffer.concat([number(items.length), ...items]);
-const text = (string) => Buffer.concat([number(Buffer.byteLength(string)), Buffer.from(string)]);
+export const vector = (items) => Buffer.concat([number(items.length), ...items]);
+export const text = (string) => Buffer.concat([number(Buffer.byteLength(string)), Buffer.from(string)]);
 
 /** The sections: `{ id, body }`, in order. */
-function split(module) {
+export function split(module) {
   const reader = new Reader(module, 8);
   const sections = [];
   while (reader.at < reader.end) sections.push({ id: reader.byte(), body: Buffer.from(reader.take(reader.number())) });
   return sections;
 }
 
-function join(module, sections) {
+/** The module again, of other sections. */
+export function join(module, sections) {
   const parts = sections.flatMap(({ id, body }) => [Buffer.from([id]), number(body.length), body]);
   return Buffer.concat([module.subarray(0, 8), ...parts]);
 }
 
-function imports(sections) {
+/** What it imports, in order: `type` is its kind, and what goes with that. */
+export function imports(sections) {
   const section = sections.find(({ id }) => id === IMPORT);
   const reader = new Reader(section.body);
   return Array.from({ length: reader.number() }, () => {
@@ -76,7 +90,9 @@ function imports(sections) {
   });
 }
 
-function exports(sections) {
+/** What it exports, in order: `what` is its kind and its index. */
+export function exports(sections) {
+  if (!sections.some(({ id }) => id === EXPORT)) return [];
   const reader = new Reader(sections.find(({ id }) => id === EXPORT).body);
   return Array.from({ length: reader.number() }, () => {
     const name = reader.text(), from = reader.at;
@@ -87,7 +103,7 @@ function exports(sections) {
 }
 
 /** Names of the functions by their index. */
-function names(sections) {
+export function names(sections) {
   const found = new Map();
   for (const { id, body } of sections) {
     const reader = new Reader(body);
@@ -194,18 +210,36 @@ function short(index) {
 }
 
 /**
- * Gives the imports from `from`, and all exports, short names. Returns the module, and the new names by the old ones.
+ * Gives the imports from `from`, and all exports, short names; and, of two halves of one module, what the second imports
+ * from the first, as `link`. Returns the modules, and the new names by the old ones.
  */
-export function shorten(module, from, to) {
-  const sections = split(module);
-  const inward = imports(sections), outward = exports(sections);
-  const renamed = (items) => new Map(items.map(({ name }, index) => [name, short(index)]));
-  const imported = renamed(inward.filter((item) => item.module === from)), exported = renamed(outward);
-  sections.find(({ id }) => id === IMPORT).body = vector(inward.map(({ module: other, name, type }) =>
-    Buffer.concat(other === from ? [text(to), text(imported.get(name)), type] : [text(other), text(name), type])));
-  sections.find(({ id }) => id === EXPORT).body =
-    vector(outward.map(({ name, what }) => Buffer.concat([text(exported.get(name)), what])));
-  return { module: join(module, sections), imported, exported };
+export function shorten(modules, from, to, link) {
+  const all = modules.map(split);
+  const inward = all.map(imports), outward = all.map(exports);
+  const renamed = (names) => new Map([...new Set(names)].map((name, index) => [name, short(index)]));
+  const imported = renamed(inward.flat().filter((item) => item.module === from).map(({ name }) => name));
+  const exported = renamed(outward.flat().map(({ name }) => name));
+  const known = (names, name) => {
+    if (!names.has(name)) throw new Error(`nobody exports ${name}`);
+    return names.get(name);
+  };
+  const shortened = modules.map((module, index) => {
+    const sections = all[index];
+    const entry = ({ module: other, name, type }) => {
+      if (other === from) return [text(to), text(imported.get(name)), type];
+      return [text(other), text(other === link ? known(exported, name) : name), type];
+    };
+    sections.find(({ id }) => id === IMPORT).body = vector(inward[index].map((item) => Buffer.concat(entry(item))));
+    const section = sections.find(({ id }) => id === EXPORT);
+    if (section) section.body = vector(outward[index].map(({ name, what }) => Buffer.concat([text(exported.get(name)), what])));
+    return join(module, sections);
+  });
+  return { modules: shortened, imported, exported };
+}
+
+/** Takes away what is only told to people. */
+export function withoutNames(module) {
+  return join(module, split(module).filter(({ id }) => id !== 0));
 }
 
 /** The size of each section, by its name. */

@@ -1,6 +1,7 @@
 // What a visitor downloads before the widget is alive, as it is and compressed with brotli at its best, which is how the
-// server sends it: on a page with the tag (loader, script, bundle, style) and on our own; and what comes later, only when
-// it is needed. Called with a site folder it prints all this, and fails when the tag is over its budget.
+// server sends it: on a page with the tag (loader, script, bundle, style) and on our own; what both fetch with the first
+// file; and what comes later, only when it is needed. Called with a site folder it prints all this, and fails when the tag
+// is over one of its budgets.
 // Must never know what is inside.
 
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -9,12 +10,14 @@ import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants } from 'node:zlib';
 import { sectionSizes } from './wasm.mjs';
 
-/** Bytes that a page with the tag may load, compressed: what is reached. The aim is 94 KiB. */
-export const BUDGET = 126 * 1024;
+/** Bytes that a page with the tag may load at once, compressed. */
+export const BUDGET = 78 * 1024;
+/** The same with what it loads with the first file. */
+export const WITH_A_FILE = 137 * 1024;
 
 const KINDS = { '.wasm': 'bundle', '.js': 'script', '.css': 'style', '.json': 'labels' };
-/** Which page loads a file, by how its name begins. */
-const PAGES = { 'upload-widget': 'tag', element: 'tag', widget: 'tag', plimsoll: 'own' };
+/** Which page loads a file, by how its name begins: at once, or with the first file. */
+const PAGES = { 'upload-widget': 'tag', element: 'tag', widget: 'tag', plimsoll: 'own', 'element-rest': 'tag, first file', 'plimsoll-rest': 'own, first file' };
 
 /** The files of a site, heaviest first, with the sections of the bundles; the sums of what each page needs at once. */
 export function weigh(site) {
@@ -31,11 +34,13 @@ export function weigh(site) {
     })
     .sort((a, b) => b.brotli - a.brotli);
   const sum = (page) => files.filter((file) => file.page === page).reduce((total, { raw, brotli }) => ({ raw: total.raw + raw, brotli: total.brotli + brotli }), { raw: 0, brotli: 0 });
-  return { files, tag: sum('tag'), own: sum('own'), budget: BUDGET };
+  const both = (one, other) => ({ raw: one.raw + other.raw, brotli: one.brotli + other.brotli });
+  const [tag, own] = [sum('tag'), sum('own')];
+  return { files, tag, own, tagWithFile: both(tag, sum('tag, first file')), ownWithFile: both(own, sum('own, first file')), budget: BUDGET, budgetWithFile: WITH_A_FILE };
 }
 
 /** The weight as a table. */
-export function print({ files, tag, own }) {
+export function print({ files, tag, own, tagWithFile, ownWithFile }) {
   const row = (name, { raw, brotli }) => console.log(name.padEnd(46) + kib(raw) + kib(brotli));
   const part = (page) => {
     for (const file of files.filter((one) => one.page === page)) {
@@ -46,9 +51,13 @@ export function print({ files, tag, own }) {
   console.log(`${'KiB'.padEnd(46)}${'as it is'.padStart(11)}${'brotli'.padStart(11)}\n${'-'.repeat(68)}`);
   part('tag');
   row('a page with the tag', tag);
+  part('tag, first file');
+  row('a page with the tag, with its first file', tagWithFile);
   console.log();
   part('own');
   row('our own page', own);
+  part('own, first file');
+  row('our own page, with its first file', ownWithFile);
   console.log('\nloaded when needed');
   part('later');
 }
@@ -65,8 +74,9 @@ function sizes(bytes) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const weight = weigh(process.argv[2]);
   print(weight);
-  if (weight.tag.brotli > BUDGET) {
-    console.error(`\nA page with the tag weighs more than its budget of ${(BUDGET / 1024).toFixed(1)} KiB (scripts/weight.mjs).`);
-    process.exit(1);
+  const over = [[weight.tag, BUDGET, 'A page with the tag'], [weight.tagWithFile, WITH_A_FILE, 'A page with the tag and its first file']].filter(([{ brotli }, budget]) => brotli > budget);
+  for (const [, budget, what] of over) {
+    console.error(`\n${what} weighs more than its budget of ${(budget / 1024).toFixed(1)} KiB (scripts/weight.mjs).`);
+    process.exitCode = 1;
   }
 }

@@ -31,6 +31,7 @@ async function begin(widget: Widget, net: NetProxy, sample: Sample, file = true)
 }
 
 async function begun(widget: Widget, sample: Sample, file: boolean): Promise<void> {
+  await expect(widget.row(sample.name)).toHaveCount(1);
   await expect.poll(async () => (await widget.read(sample.name)).received).toBeGreaterThan(2 * MIB);
   await expect.poll(() => records(widget.page)).toEqual([{ name: sample.name, file }]);
 }

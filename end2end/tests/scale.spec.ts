@@ -107,15 +107,19 @@ test('a row that grows above what is in sight moves nothing there', async ({ wid
   net.release();
 });
 
-test('what is wanted of all files holds for those that are still being taken in', async ({ widget, net, page }) => {
+test('what is wanted of all files holds for those that are still being taken in', async ({ widget, net, files, page }) => {
   await widget.open();
+  // After a first one the page has all that works on files: what is picked then is taken in at once.
+  const one = await files.sample('one.txt', 1);
+  await widget.pick(one);
+  await widget.waitState(one.name, 'done');
   net.behave({ kind: 'stall', after: 0 });
   const text = async (name: string) => Number(await widget.total.getAttribute(name));
   // In one turn of the page: the first of them are in the list by then, and most are not.
   await pickMany(page, COUNT, 'cancel-all');
-  await expect.poll(() => page.locator('[data-pl-row]').first().getAttribute('aria-setsize')).toBe(String(COUNT));
+  await expect.poll(() => page.locator('[data-pl-row]').first().getAttribute('aria-setsize')).toBe(String(COUNT + 1));
   expect(await text('data-active')).toBe(0);
-  expect(net.uploads.length, 'no more than were under way').toBeLessThanOrEqual(3);
+  expect(net.uploads.length, 'no more than were under way').toBeLessThanOrEqual(4);
   net.release();
 });
 
@@ -128,6 +132,10 @@ test('a widget that is taken out of the page takes in no more', async ({ net, pa
     const tag = document.querySelector<PlimsollUpload>('plimsoll-upload')!;
     const added: string[] = [];
     document.addEventListener('plimsoll-added', (event) => added.push((event as CustomEvent<{ file: { name: string } }>).detail.file.name));
+    // After a first one the page has all that works on files: what is added then is taken in at once.
+    tag.add([new File(['one'], 'one.txt')]);
+    while (!added.includes('one.txt')) await new Promise((next) => setTimeout(next));
+    added.length = 0;
     const files = Array.from({ length: count }, (_, i) => new File([`${i}`], `${i}.txt`));
     tag.add(files);
     const atOnce = added.length;

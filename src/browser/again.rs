@@ -46,8 +46,13 @@ impl Inner {
         }
         let (inner, scope) = (Rc::downgrade(self), self.scope.clone());
         clock::spawn(async move {
-            for id in remember::sweep(&scope).await {
-                clock::spawn(take_over(inner.clone(), id));
+            let found = remember::sweep(&scope).await;
+            let Some(strong) = inner.upgrade().filter(|_| !found.is_empty()) else { return };
+            let job = move || take_over_all(&inner, found);
+            if strong.is_whole() {
+                job();
+            } else {
+                strong.hold(0, Box::new(job));
             }
         });
     }
@@ -228,6 +233,16 @@ impl Inner {
     fn leave(&self, id: &ProgressId) {
         let lock = take(&mut self.remembered.borrow_mut(), id);
         drop(lock);
+    }
+}
+
+#[inline(never)]
+fn take_over_all(inner: &Weak<Inner>, found: Vec<ProgressId>) {
+    if let Some(inner) = inner.upgrade() {
+        inner.catch_up();
+    }
+    for id in found {
+        clock::spawn(take_over(inner.clone(), id));
     }
 }
 

@@ -14,6 +14,7 @@ mod json;
 mod list;
 mod parts;
 mod remember;
+mod rest;
 mod resume;
 mod sample;
 mod xhr;
@@ -38,6 +39,7 @@ use crate::{
     engine::{
         command::{self, Command, Manifest, Pairs, ReadAnswer, Timer},
         event::{Candidate, Event, FileId, RequestId},
+        view::Waiting,
         window::Sight,
     },
     wire::{Dialect, ErrorBody, ErrorCode, Options, ProgressId, Protocol, Receipt, UploadId, headers},
@@ -65,17 +67,20 @@ pub(crate) use web_sys::File;
 
 impl Runtime {
     /// A runtime that reports to `deliver`, which may be called while a command is being carried out, and tells `seen`
-    /// what is in sight of the list.
+    /// what is in sight of the list, and `waiting` of files that cannot be taken in yet.
     pub(crate) fn new(
         options: &Options,
         read: Option<ReadAnswer>,
         signs: bool,
         deliver: impl Fn(Event) + 'static,
         seen: impl Fn(Sight) + 'static,
+        waiting: impl Fn(Waiting) + 'static,
     ) -> Self {
         Self(SendWrapper::new(Rc::new(Inner {
             deliver: Box::new(deliver),
             seen: Rc::new(seen),
+            waiting: Box::new(waiting),
+            held: rest::Held::default(),
             list: RefCell::default(),
             read,
             signs,
@@ -117,6 +122,16 @@ impl Runtime {
             later: RefCell::new(None),
             texts: RefCell::new(None),
         })))
+    }
+
+    /// Whether everything that works on files is here.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.is_whole()
+    }
+
+    /// Does this after the files have been taken in that wait for it; nothing when none do.
+    pub(crate) fn in_turn(&self, then: impl FnOnce() + 'static) {
+        self.0.hold_as_well(Box::new(then));
     }
 
     /// Runs this to its end, beside everything else.
@@ -390,6 +405,8 @@ const MOST_SAID: usize = 200;
 struct Inner {
     deliver: Box<dyn Fn(Event)>,
     seen: Rc<Seen>,
+    waiting: Box<dyn Fn(Waiting)>,
+    held: rest::Held,
     list: RefCell<Option<List>>,
     read: Option<ReadAnswer>,
     dialect: Dialect,
@@ -731,8 +748,26 @@ impl Inner {
         timers.push((timer, timeout));
     }
 
-    /// Takes files in; `chosen_for` is the missing file that one of them was chosen for.
-    fn add(self: &Rc<Self>, mut dropped: Dropped, chosen_for: Option<FileId>) {
+    /// Takes files in, as soon as that is possible; `chosen_for` is the missing file that one of them was chosen for.
+    fn add(self: &Rc<Self>, dropped: Dropped, chosen_for: Option<FileId>) {
+        if self.is_whole() {
+            return self.add_now(dropped, chosen_for);
+        }
+        let files = dropped.files.len() + dropped.folders.len();
+        if files > 0 {
+            let inner = Rc::downgrade(self);
+            let job = move || {
+                if let Some(inner) = inner.upgrade() {
+                    inner.add_now(dropped, chosen_for);
+                }
+            };
+            self.hold(files, Box::new(job));
+        }
+    }
+
+    #[inline(never)]
+    fn add_now(self: &Rc<Self>, mut dropped: Dropped, chosen_for: Option<FileId>) {
+        self.catch_up();
         if !self.dotfiles {
             dropped.files.retain(|file| !has_dot(&files::relative_path(file)));
         }
@@ -1005,12 +1040,17 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
     let plain = [("online", Event::Online), ("offline", Event::Offline), ("pagehide", Event::LetGo)];
     for (name, event) in plain {
         let inner = Rc::downgrade(inner);
-        listeners.push(EventListener::new(&window, name, move |_| tell(&inner, event.clone())));
+        listeners.push(EventListener::new(&window, name, move |_| {
+            if let Some(inner) = inner.upgrade() {
+                inner.page_tells(event.clone());
+            }
+        }));
     }
     // The dialog was closed without a choice: what is picked next is picked for itself.
     // It is heard at the form: it does not leave a shadow root.
     let cancelled = Rc::downgrade(inner);
     if let Some(form) = &*inner.form.borrow() {
+        listeners.extend(rest::signs(form));
         listeners.push(EventListener::new(form, "cancel", move |_| {
             if let Some(inner) = cancelled.upgrade() {
                 inner.chosen_for.set(None);
@@ -1019,8 +1059,8 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
     }
     let (page, told) = (document.clone(), Rc::downgrade(inner));
     listeners.push(EventListener::new(&document, "visibilitychange", move |_| {
-        if !page.hidden() {
-            tell(&told, Event::Visible);
+        if let Some(inner) = told.upgrade().filter(|_| !page.hidden()) {
+            inner.page_tells(Event::Visible);
         }
     }));
 

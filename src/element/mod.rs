@@ -20,7 +20,7 @@ use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
 use crate::{
     engine::event::{FileId, Scope},
-    widget::{self, Hooks, UploadHandle},
+    widget::{self, Hooks, UploadEvent, UploadHandle},
     wire::attributes,
 };
 
@@ -68,7 +68,10 @@ impl UploadElement {
                 hooks.read_answer(move |status, text, url| questions::read_answer(&read, status, text, url));
         }
         let tell = move |event| {
-            let (kind, detail) = values::event(&event);
+            let (kind, detail) = match event {
+                UploadEvent::Waiting { files } => values::waiting(files),
+                event => values::event(&event),
+            };
             // What a page's own listeners throw is reported by the browser, to the page.
             let _ = page.call2(&JsValue::NULL, &kind.into(), &detail);
         };

@@ -10,9 +10,11 @@ use crate::{
 };
 
 /// An event's name, and what it tells.
+#[inline(never)]
 pub(super) fn event(event: &UploadEvent) -> (&'static str, JsValue) {
     let of = |info: &FileInfo| object(&[("file", file(info))]);
     match event {
+        UploadEvent::Waiting { files } => waiting(*files),
         UploadEvent::Added { file } => ("added", of(file)),
         UploadEvent::Started { file } => ("started", of(file)),
         UploadEvent::Paused { file } => ("paused", of(file)),
@@ -38,6 +40,11 @@ pub(super) fn event(event: &UploadEvent) -> (&'static str, JsValue) {
     }
 }
 
+/// Of files that cannot be taken in yet: told before that which works on files is there.
+pub(super) fn waiting(files: u32) -> (&'static str, JsValue) {
+    ("waiting", object(&[("files", files.into())]))
+}
+
 /// A file, as it is told of.
 pub(super) fn file(file: &FileInfo) -> JsValue {
     object(&[
@@ -52,6 +59,7 @@ pub(super) fn file(file: &FileInfo) -> JsValue {
 }
 
 /// What a row shows.
+#[inline(never)]
 pub(super) fn row(row: &RowView) -> JsValue {
     object(&[
         ("id", row.id.0.into()),

@@ -543,6 +543,7 @@ impl Sim {
                 assert_eq!(self.told_of.insert(file.id, last), None, "restored, and never removed");
                 return;
             }
+            UploadEvent::Waiting { files } => panic!("{files} wait, which no queue makes them do"),
             UploadEvent::Ended { .. } => {
                 assert!(self.lots.is_empty(), "ended, and more comes");
                 let held = |state| matches!(state, RowState::Paused | RowState::Missing { .. });

@@ -234,6 +234,26 @@ pub struct TotalView {
     pub seconds_left: Option<u64>,
 }
 
+/// Files that were handed over before everything that works on files was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many; none waits any more when it is 0.
+    pub files: u32,
+    /// Why what they wait for could not be had. It is tried again.
+    pub failed: Option<Lack>,
+}
+
+/// Why something that the page itself needs could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// There seems to be no network.
+    Offline,
+    /// The server did not answer, or not well.
+    Down,
+    /// The server does not have it any more: since the page was opened, it has been replaced by another.
+    Outdated,
+}
+
 impl TotalView {
     /// Whether something is under way, or on its way into the list.
     pub fn is_busy(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::{
         command::{Command, Notice, Runtime as _},
         event::{Event, FileId, RequestId, Scope},
         news::FileInfo,
-        view::{RowState, RowView, TotalView},
+        view::{Lack, RowState, RowView, TotalView, Waiting},
         window::{Sight, Window},
     },
     wire::{Options, Receipt, options::find},
@@ -54,6 +54,8 @@ struct Shared {
     rows: ArcRwSignal<Vec<Row>>,
     total: ArcRwSignal<TotalView>,
     said: ArcRwSignal<String>,
+    /// What is said of files that wait until they can be taken in.
+    waits: ArcRwSignal<Option<Word>>,
     labels: ArcRwSignal<Labels>,
     on_stored: Option<Callback<Receipt>>,
     hooks: Hooks,
@@ -84,9 +86,10 @@ impl Reach {
     }
 
     pub(super) fn rows(&self) -> Vec<RowView> {
-        let Some(shared) = self.0.upgrade() else { return Vec::new() };
-        let (now_ms, core) = (shared.runtime.now_ms(), lock(&shared.core));
-        core.queue.rows().filter_map(|id| core.queue.row(id, now_ms)).collect()
+        let Some(shared) = self.0.upgrade().filter(|shared| shared.runtime.is_whole()) else {
+            return Vec::new();
+        };
+        shared.views()
     }
 
     pub(super) fn say(&self, word: Word) -> String {
@@ -102,7 +105,9 @@ impl Reach {
 
     pub(super) fn total(&self) -> TotalView {
         let Some(shared) = self.0.upgrade() else { return TotalView::default() };
-        lock(&shared.core).queue.total(shared.runtime.now_ms())
+        // With what waits: it is on its way into the list.
+        let gathering = shared.total.with_untracked(|total| total.gathering);
+        if shared.runtime.is_whole() { shared.sum() } else { TotalView { gathering, ..TotalView::default() } }
     }
 }
 
@@ -157,13 +162,20 @@ impl Controller {
                     shared.deliver(event);
                 }
             };
+            let waits = shared.clone();
             let seen = move |sight| {
-                if let Some(shared) = shared.upgrade() {
+                // Of an empty list there is nothing to be seen.
+                if let Some(shared) = shared.upgrade().filter(|shared| shared.runtime.is_whole()) {
                     shared.seen(&sight);
                 }
             };
+            let waiting = move |waiting| {
+                if let Some(shared) = waits.upgrade() {
+                    shared.waiting(waiting);
+                }
+            };
             Shared {
-                runtime: Runtime::new(options, hooks.read_answer.clone(), signs, deliver, seen),
+                runtime: Runtime::new(options, hooks.read_answer.clone(), signs, deliver, seen, waiting),
                 core: Mutex::new(Core {
                     queue,
                     window: Window::default(),
@@ -175,6 +187,7 @@ impl Controller {
                 rows: ArcRwSignal::default(),
                 total: ArcRwSignal::default(),
                 said: ArcRwSignal::default(),
+                waits: ArcRwSignal::default(),
                 labels,
                 on_stored,
                 hooks,
@@ -192,6 +205,7 @@ impl Controller {
     }
 
     /// Carries out something that a person wants, and keeps the keyboard's place when that takes a button away.
+    #[inline(never)]
     pub(crate) fn wish(&self, event: Event) {
         let back = match event {
             Event::Undo => {
@@ -225,12 +239,18 @@ impl Controller {
     }
 
     /// Sorts the rows by state, what needs the person first, or as they were added.
+    #[inline(never)]
     pub(crate) fn sort(&self, by_state: bool) {
         let core = &mut *lock(&self.0.core);
         core.window.sort(by_state);
         core.window.settle(self.0.runtime.focused_row());
         self.0.show(core, self.0.runtime.now_ms());
         self.0.runtime.lay_out(core.window.edges(), 0);
+    }
+
+    /// What is said of files that wait until they can be taken in.
+    pub(crate) fn waits(&self) -> ArcRwSignal<Option<Word>> {
+        self.0.waits.clone()
     }
 
     /// What is announced.
@@ -255,6 +275,45 @@ impl Controller {
 }
 
 impl Shared {
+    #[inline(never)]
+    fn views(&self) -> Vec<RowView> {
+        let (now_ms, core) = (self.runtime.now_ms(), lock(&self.core));
+        core.queue.rows().filter_map(|id| core.queue.row(id, now_ms)).collect()
+    }
+
+    #[inline(never)]
+    fn sum(&self) -> TotalView {
+        lock(&self.core).queue.total(self.runtime.now_ms())
+    }
+
+    /// Files wait until they can be taken in, or none does any more.
+    fn waiting(&self, Waiting { files, failed }: Waiting) {
+        let total = match files {
+            0 => self.sum(),
+            _ => TotalView { gathering: true, ..self.total.get_untracked() },
+        };
+        self.waits.set((files > 0).then_some(match failed {
+            None => Word::Creating,
+            Some(Lack::Offline) => Word::Offline,
+            Some(Lack::Down) => Word::ErrorDown,
+            Some(Lack::Outdated) => Word::ErrorOutdated,
+        }));
+        let told = self.waits.get_untracked().filter(|_| failed.is_some());
+        if let Some(word) = told {
+            let text = self.labels.with_untracked(|labels| labels.text(word));
+            if self.said.with_untracked(|said| *said != text) {
+                self.said.set(text);
+            }
+        }
+        if self.total.with_untracked(|old| *old != total) {
+            self.runtime.busy(total.is_busy());
+            self.total.set(total);
+        }
+        if let Some(on_event) = self.hooks.on_event {
+            on_event.run(UploadEvent::Waiting { files });
+        }
+    }
+
     /// Has the words of this widget follow the page around its form, with numbers as the browser writes them; fetches
     /// the texts that are not at hand.
     fn speak(self: &Arc<Self>) {
@@ -288,6 +347,15 @@ impl Shared {
     }
 
     fn deliver(self: &Arc<Self>, event: Event) {
+        if self.runtime.is_whole() {
+            return self.deliver_now(event);
+        }
+        let shared = Arc::downgrade(self);
+        self.runtime.in_turn(move || Reach(shared).deliver(event));
+    }
+
+    #[inline(never)]
+    fn deliver_now(self: &Arc<Self>, event: Event) {
         {
             let mut inbox = lock(&self.inbox);
             inbox.events.push_back(event);
@@ -346,6 +414,7 @@ impl Shared {
         }
     }
 
+    #[inline(never)]
     fn redraw(self: &Arc<Self>, notices: &[Notice]) {
         let now_ms = self.runtime.now_ms();
         let mut stored = Vec::new();
@@ -379,6 +448,7 @@ impl Shared {
     }
 
     /// The browser has laid the list out, or somebody scrolls it.
+    #[inline(never)]
     fn seen(self: &Arc<Self>, sight: &Sight) {
         let core = &mut *lock(&self.core);
         core.window.look(sight.offset, sight.height);

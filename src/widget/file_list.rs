@@ -13,7 +13,7 @@ use crate::engine::{
 use super::{
     button,
     controller::Controller,
-    facts::{Tell, facts, flag},
+    facts::{facts, flag},
     labels::{Labels, Said, Word, says},
     press,
     progress_bar::{Level, ProgressBar},
@@ -58,23 +58,31 @@ pub(crate) fn TotalLine(
     /// Whose files.
     controller: Controller,
 ) -> impl IntoView {
-    let (total, labels) = (controller.total(), controller.labels());
-    let follow = |read: fn(&TotalView, Tell<'_>)| {
-        let total = total.clone();
-        facts(move |tell| total.with(|total| read(total, tell)))
+    let (total, labels, waits) = (controller.total(), controller.labels(), controller.waits());
+    let line = {
+        let (total, waits) = (total.clone(), waits.clone());
+        facts(move |tell| {
+            let waits = waits.with(Option::is_some);
+            total.with(|total| {
+                tell("data-percent", Some(total.percent.to_string()));
+                tell("data-active", Some(total.active.to_string()));
+                tell("data-starting", Some(total.starting.to_string()));
+                tell("data-gathering", truth(total.gathering));
+                tell("data-done", Some(total.done.to_string()));
+                tell("data-failed", Some(total.failed.to_string()));
+                tell("data-waiting", truth(waits));
+                tell("hidden", flag(total.listed == 0 && !total.offers.undo && !waits));
+            });
+        })
     };
-    let line = follow(|total, tell| {
-        tell("data-percent", Some(total.percent.to_string()));
-        tell("data-active", Some(total.active.to_string()));
-        tell("data-starting", Some(total.starting.to_string()));
-        tell("data-gathering", truth(total.gathering));
-        tell("data-done", Some(total.done.to_string()));
-        tell("data-failed", Some(total.failed.to_string()));
-        tell("hidden", flag(total.listed == 0 && !total.offers.undo));
-    });
     let sum: Said = {
         let (total, labels) = (total.clone(), labels.clone());
-        Box::new(move || labels.with(|labels| total.with(|total| text::total(labels, total))))
+        Box::new(move || {
+            labels.with(|labels| match waits.get() {
+                Some(word) => labels.text(word),
+                None => total.with(|total| text::total(labels, total)),
+            })
+        })
     };
     let level = {
         let (total, labels) = (total.clone(), labels.clone());

@@ -9,6 +9,7 @@ use crate::{
     engine::{
         command,
         event::{Event, FileId},
+        view::Waiting,
         window::Sight,
     },
     widget::{
@@ -31,9 +32,18 @@ impl Runtime {
         _signs: bool,
         _deliver: impl Fn(Event) + 'static,
         _seen: impl Fn(Sight) + 'static,
+        _waiting: impl Fn(Waiting) + 'static,
     ) -> Self {
         Self
     }
+
+    /// Nothing is missing here.
+    pub(crate) fn is_whole(&self) -> bool {
+        true
+    }
+
+    /// Nothing waits here.
+    pub(crate) fn in_turn(&self, _then: impl FnOnce() + 'static) {}
 
     /// Nobody is asked here.
     pub(crate) fn run(&self, _task: impl Future<Output = ()> + 'static) {}

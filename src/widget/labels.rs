@@ -329,6 +329,7 @@ words! {
     ErrorDigest = "error-digest", "What arrived at the server is not what the file holds: their checksums differ. Please try again.";
     ErrorTime = "error-time", "The server waited too long for the data.";
     ErrorDown = "error-down", "The server is not available at the moment.";
+    ErrorOutdated = "error-outdated", "This page is out of date. Reload it, then choose the files again.";
     ErrorDeclined = "error-declined", "This page does not send this file.";
     ErrorOther = "error-other", "The server could not store the file.";
     /// Our own sentence, where the server's is in another language.

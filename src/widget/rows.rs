@@ -47,6 +47,7 @@ struct DrawnRow {
 }
 
 impl Rows {
+    #[inline(never)]
     fn draw(&self, row: Row) -> DrawnRow {
         let owner = self.owner.with(Owner::new);
         let id = row.id;

@@ -222,6 +222,12 @@ pub(crate) fn source(labels: &Labels, row: &RowView) -> String {
 
 /// The whole list in one line.
 pub(crate) fn total(labels: &Labels, total: &TotalView) -> String {
+    // Of an empty list there is nothing to say.
+    if total.listed == 0 && !total.offers.undo { String::new() } else { sum(labels, total) }
+}
+
+#[inline(never)]
+fn sum(labels: &Labels, total: &TotalView) -> String {
     if total.listed == 0 && total.offers.undo {
         return labels.text(Word::Removed);
     }

@@ -1,0 +1,76 @@
+// Fetches the second half of a bundle and links it to the first: what the release build puts in the place of
+// src/browser/rest.js (scripts/site.mjs). Once for the page, whoever asks for it. Must never know what is in it.
+
+import { firstHalf } from 'SCRIPT';
+
+const url = new URL('SECOND', import.meta.url);
+/** Milliseconds between two tries: from the first to the longest. The network's return ends any. */
+const PAUSE = 500, LONGEST = 30_000;
+/** How a server says that it has other files by now. Another of them, or one that goes back, may still have these. */
+const GONE = [404, 410];
+
+let linked = false, hinted = false;
+let coming;
+
+/** What it is linked to: what the script has for both, and what the first half has for the second. */
+const imports = () => ({ ...firstHalf.imports(), p: firstHalf.exports() });
+
+async function load() {
+  const answer = await fetch(url);
+  if (!answer.ok) throw Object.assign(new Error(`${answer.status} ${url}`), { gone: GONE.includes(answer.status) });
+  await firstHalf.load(answer, imports());
+  linked = true;
+}
+
+/** After a failure the next call tries again. */
+function loaded() {
+  coming ??= load();
+  coming.catch(() => (coming = undefined));
+  return coming;
+}
+
+/**
+ * Resolves when the bundle is whole; `failed` is called after each try that failed, and told whether the server does not
+ * have it any more. Without it there is one try, because a file may be coming.
+ */
+export async function rest(failed) {
+  if (!failed) {
+    // What could not be had at the first sign is had with the first file.
+    if (!hinted) loaded().catch(() => undefined);
+    hinted = true;
+    return;
+  }
+  for (let pause = PAUSE; ; pause = Math.min(2 * pause, LONGEST)) {
+    try {
+      return await loaded();
+    } catch (error) {
+      failed(error.gone === true);
+    }
+    await new Promise((again) => {
+      const over = () => {
+        clearTimeout(timer);
+        removeEventListener('online', over);
+        again();
+      };
+      const timer = setTimeout(over, pause);
+      addEventListener('online', over);
+    });
+  }
+}
+
+/**
+ * Something of the second half is called. Whoever calls it has seen to its being there; should that ever be forgotten
+ * somewhere, the page waits for it here, and says so.
+ */
+export function need() {
+  if (linked) return;
+  console.warn(`Plimsoll waits for ${url}`);
+  const request = new XMLHttpRequest();
+  request.open('GET', url, false);
+  // A request that is waited for gives texts only: this makes each byte one character.
+  request.overrideMimeType('text/plain; charset=x-user-defined');
+  request.send();
+  const bytes = Uint8Array.from(request.responseText, (character) => character.charCodeAt(0) & 255);
+  new WebAssembly.Instance(new WebAssembly.Module(bytes), imports());
+  linked = true;
+}
