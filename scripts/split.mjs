@@ -88,9 +88,7 @@ function reached(parts, matches) {
     const { uses, numbers, constants } = parts.functions[index - parts.first];
     constants.forEach(slot);
     for (const use of uses) if (use.kind === FUNCTIONS && !matches(use.index)) reach(use.index);
-    for (const number of numbers) {
-      piece(number);
-    }
+    numbers.forEach(piece);
   }
   return seen;
 }
@@ -215,8 +213,7 @@ function expression(reader) {
       const constant = reader.signed();
       numbers.add(constant);
       constants.add(constant);
-    }
-    else if (code === 0x3f || code === 0x40 || code === 0x42 || code === 0xd0) skip();
+    } else if (code === 0x3f || code === 0x40 || code === 0x42 || code === 0xd0) skip();
     else if (code === 0x43) reader.take(4);
     else if (code === 0x44) reader.take(8);
     else if (code === 0xfc) {

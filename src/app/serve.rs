@@ -247,6 +247,8 @@ async fn label_files(uri: Uri, mut response: Response) -> Response {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     };
     let forever = in_bundle && is_there;
+    // The answer is one of three, as it is or compressed: a cache in between hands each to those only who can read it.
+    label(header::VARY, "accept-encoding");
     label(header::CACHE_CONTROL, if forever { "public, max-age=31536000, immutable" } else { "no-cache" });
     if in_bundle || ["/upload-widget.js", "/checksum.js"].contains(&path) || path.starts_with("/labels/") {
         label(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
