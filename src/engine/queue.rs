@@ -1298,6 +1298,7 @@ impl Queue {
 
     fn set_offline(&mut self, turn: &mut Turn) {
         self.online = false;
+        self.touch_queued(turn);
         for at in 0..self.items.len() {
             let item = &mut self.items[at];
             if let Phase::Waiting { cause: Cause::Backoff | Cause::Verdict, error, .. } = &mut item.phase {
@@ -1317,9 +1318,19 @@ impl Queue {
         }
         self.poll.not_before_ms = turn.now;
         self.ask_about_all(turn);
+        self.touch_queued(turn);
         for at in 0..self.items.len() {
             if matches!(self.items[at].phase, Phase::Waiting { cause: Cause::Offline, .. }) {
                 self.go_on(at, turn);
+            }
+        }
+    }
+
+    /// What waits for its turn waits for the network now, or does so no longer.
+    fn touch_queued(&mut self, turn: &Turn) {
+        for at in 0..self.items.len() {
+            if self.items[at].phase == (Phase::Queued { ready: true }) {
+                self.touch(at, turn);
             }
         }
     }

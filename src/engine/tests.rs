@@ -467,6 +467,26 @@ fn offline_burns_no_try_and_online_goes_on_at_once() {
     }
 }
 
+/// It was told to wait for its turn, which could not come.
+#[test]
+fn what_is_queued_while_offline_waits_for_the_network_and_says_so() {
+    let mut queue = Queue::new(&Options { concurrency: 1, ..forms() }, 1);
+    let states = |queue: &Queue| [2, 3].map(|id| queue.row(FileId(id), 0).unwrap().state);
+    let added = |ids: &[u32]| Event::Added(ids.iter().map(|id| Sim::candidate_of(*id, 1_000)).collect());
+    queue.handle(added(&[1, 2]), 0);
+    assert_eq!(queue.row(FileId(2), 0).unwrap().state, RowState::Queued);
+    queue.take_dirty();
+    queue.handle(Event::Offline, 0);
+    assert_eq!(queue.take_dirty(), [FileId(2)], "its row is drawn again");
+    queue.handle(added(&[3]), 0);
+    queue.take_dirty();
+    assert_eq!(states(&queue), [RowState::Waiting { seconds: None }; 2]);
+    assert_eq!(queue.total(0).active, 3);
+    queue.handle(Event::Online, 0);
+    assert_eq!(queue.take_dirty(), [FileId(2), FileId(3)]);
+    assert_eq!(states(&queue), [RowState::Queued; 2]);
+}
+
 // --- The two witnesses ---
 
 #[test]

@@ -278,7 +278,11 @@ impl Queue {
             media_type: item.meta.media_type.clone(),
             size,
             original: item.meta.original,
-            state: state(&item.phase, now_ms),
+            state: match item.phase {
+                // A free slot would not help it.
+                Phase::Queued { ready: true } if !self.online => RowState::Waiting { seconds: None },
+                _ => state(&item.phase, now_ms),
+            },
             sent: item.tally.sent,
             received: item.tally.received,
             percent: item.percent(basis),
