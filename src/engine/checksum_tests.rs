@@ -12,7 +12,7 @@ use super::{
     tests,
     view::RowState,
 };
-use crate::wire::{ErrorCode, Options, Protocol};
+use crate::wire::{Dialect, ErrorCode, Options, Protocol};
 
 const MB: u64 = 1_000_000;
 const BOTH: [Protocol; 2] = [Protocol::Form, Protocol::Resumable];
@@ -97,10 +97,49 @@ fn no_way_leads_around_the_comparison() {
     }
 }
 
-/// Cancelled while it is compared, a form is there already: wanted again, the server is asked before it is sent twice.
+/// What a form had stored stayed there, though it was called cancelled; uploads were always deleted.
 #[test]
-fn what_was_cancelled_late_is_not_sent_twice() {
-    let mut sim = sim(Protocol::Form, &[Fate::Good], &[Digest::Agrees(30_000)]);
+fn what_is_cancelled_or_removed_while_it_is_compared_is_not_kept() {
+    for protocol in BOTH {
+        for wish in [Event::Cancel, Event::Remove] {
+            let mut sim = sim(protocol, &[Fate::Good], &[Digest::Agrees(30_000)]);
+            let id = sim.add(&[10 * MB])[0];
+            sim.pass(15_000);
+            assert_eq!(sim.row(id).state, RowState::Checking);
+            sim.deliver(wish(Scope::One(id)));
+            assert_eq!((discarded(&sim), sim.uploads(), sim.remembered()), (1, 0, 0), "{protocol:?}");
+        }
+    }
+}
+
+/// Under the id of what was deleted it would be answered with that.
+#[test]
+fn what_was_cancelled_late_and_is_wanted_again_is_sent_anew() {
+    for protocol in BOTH {
+        let mut sim = sim(protocol, &[Fate::Good], &[Digest::Agrees(30_000)]);
+        let id = sim.add(&[10 * MB])[0];
+        sim.pass(15_000);
+        sim.deliver(Event::Cancel(Scope::One(id)));
+        sim.pass(1_000);
+        sim.deliver(Event::Retry(Scope::One(id)));
+        sim.drain();
+        assert_eq!((sim.row(id).state, sim.row(id).checked), (RowState::Done, true), "{protocol:?}");
+        let names = sim.log.iter().filter_map(|(_, command)| match command {
+            Command::SendForm { progress_id, .. } | Command::Create { progress_id, .. } => Some(progress_id),
+            _ => None,
+        });
+        let names: Vec<_> = names.collect();
+        assert!(matches!(names[..], [first, second] if first != second), "{protocol:?}: {names:?}");
+    }
+}
+
+/// A server that deletes nothing still has the form: it is asked before it is sent twice.
+#[test]
+fn what_was_cancelled_late_at_a_server_that_keeps_it_is_not_sent_twice() {
+    let all = Options { dialect: Dialect::Django, ..options(Protocol::Form) };
+    let mut sim = Sim::new(all, &[Fate::Good], &[PollFate::Answered(20)])
+        .with_page(&[])
+        .with_digests(&[Digest::Agrees(30_000)]);
     let id = sim.add(&[10 * MB])[0];
     sim.pass(15_000);
     assert_eq!(sim.row(id).state, RowState::Checking);
@@ -109,6 +148,7 @@ fn what_was_cancelled_late_is_not_sent_twice() {
     sim.deliver(Event::Retry(Scope::One(id)));
     sim.drain();
     assert_eq!((sim.row(id).state, sim.row(id).checked, sim.sends(id)), (RowState::Done, true, 1));
+    assert_eq!(discarded(&sim), 0);
 }
 
 #[test]

@@ -315,8 +315,7 @@ impl Queue {
             Event::Cancel(scope) => {
                 for at in self.scope(scope) {
                     if !self.items[at].phase.has_ended() {
-                        self.give_up_request(at, turn);
-                        self.enter(at, Phase::Cancelled, turn);
+                        self.cancel(at, turn);
                     }
                 }
             }
@@ -495,10 +494,9 @@ impl Queue {
         for at in range.clone() {
             let ended = self.items[at].phase.has_ended();
             if ended || scope != Scope::All {
-                self.give_up_request(at, turn);
                 // Through the same door as a cancel, so that nothing of it stays armed, watched or counted.
                 let forgotten = matches!(self.items[at].phase, Phase::Done { .. } | Phase::Rejected { .. });
-                self.enter(at, Phase::Cancelled, turn);
+                self.cancel(at, turn);
                 self.tell(at, |file, _| UploadEvent::Removed { file });
                 let item = &mut self.items[at];
                 if !forgotten {
@@ -532,6 +530,19 @@ impl Queue {
             }
             Phase::Done { .. } | Phase::Failed { .. } | Phase::Cancelled | Phase::Rejected { .. } => {}
         }
+    }
+
+    fn cancel(&mut self, at: usize, turn: &mut Turn) {
+        self.give_up_request(at, turn);
+        // A form that is only compared any more is stored; an upload is given up with its phase.
+        if let Phase::Checking { receipt, .. } = &self.items[at].phase
+            && !self.items[at].is_resumable()
+            && !self.is_foreign()
+        {
+            let url = receipt.url.clone();
+            self.unstore(at, url, turn);
+        }
+        self.enter(at, Phase::Cancelled, turn);
     }
 
     fn try_again(&mut self, at: usize, turn: &mut Turn) {
@@ -725,7 +736,7 @@ impl Queue {
         }
         let (request, can_ask) = (self.new_request(), self.can_ask());
         let item = &mut self.items[at];
-        // Cancelled now and wanted again later it is not to be sent twice.
+        // Cancelled now, at a server that deletes nothing, and wanted again later it is not to be sent twice.
         item.fate_unknown = can_ask && !item.is_resumable();
         turn.out.push(Command::Digest { file: item.id, request });
         self.enter(at, Phase::Checking { request, receipt }, turn);
@@ -750,16 +761,22 @@ impl Queue {
         if self.items[at].is_resumable() {
             self.give_up_upload(at, turn);
         } else {
-            if !self.is_foreign() {
-                turn.out.push(Command::Discard { url: receipt.url, headers: self.headers(at) });
-            }
-            // Sent again under the same id it would be answered with what was stored under that.
-            let item = &mut self.items[at];
-            item.progress_id = item.progress_id.successor();
+            self.unstore(at, receipt.url, turn);
         }
         self.items[at].fate_unknown = false;
         let error = ErrorBody::new(ErrorCode::DigestMismatch, "");
         self.enter(at, Phase::Failed { error, again: true }, turn);
+    }
+
+    /// Has what a form stored deleted, where the server is one that does so.
+    fn unstore(&mut self, at: usize, url: String, turn: &mut Turn) {
+        if !self.is_foreign() {
+            turn.out.push(Command::Discard { url, headers: self.headers(at) });
+        }
+        // Sent again under the same id it would be answered with what was stored under that.
+        let item = &mut self.items[at];
+        item.progress_id = item.progress_id.successor();
+        item.fate_unknown = false;
     }
 
     fn failed(
