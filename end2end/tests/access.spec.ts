@@ -1,7 +1,7 @@
 // Anyone can use it (promise 8): axe in every state, the keyboard alone, and what a screen reader hears.
 
 import type { Locator, Page } from '@playwright/test';
-import { expectNoViolations } from '../fixtures/axe';
+import { expectNoViolations, smallTargets } from '../fixtures/axe';
 import { MIB } from '../fixtures/files';
 import { Widget } from '../fixtures/page';
 import { expect, test } from '../fixtures/test';
@@ -200,7 +200,7 @@ test('from right to left, narrow, and with targets that can be hit', async ({ pa
       const where = `${state}, ${width} px`;
       await expectNoViolations(page, where);
       expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${where}: sticks out`).toBeLessThanOrEqual(0);
-      expect(await page.evaluate(smallTargets), `${where}: targets under 24 px`).toEqual([]);
+      expect(await smallTargets(page), `${where}: targets under 24 px`).toEqual([]);
     }
   };
   await check('idle');
@@ -263,16 +263,6 @@ function showsFocus(element: Element): boolean {
     }
   }
   return false;
-}
-
-/** What can be pressed in the page's main part and is smaller than 24 by 24 CSS pixels (WCAG 2.2, 2.5.8). */
-function smallTargets(): string[] {
-  return [...document.querySelectorAll<HTMLElement>('main :is(button, a[href], summary, input:not([type=hidden]))')].flatMap((target) => {
-    // The label of a check box can be pressed as well.
-    const { width, height } = (target.closest('label:not(.pl-pick)') ?? target).getBoundingClientRect();
-    const isSmall = target.checkVisibility() && (width < 23.99 || height < 23.99);
-    return isSmall ? [`${target.outerHTML.slice(0, 80)}: ${width} x ${height}`] : [];
-  });
 }
 
 /** Focus is on something; it may be moved on a frame after what had it went away. */
