@@ -73,7 +73,7 @@ type OfFile = { readonly file: PlimsollFile };
 
 /** What a listener to `plimsoll-before-upload` can decide. `preventDefault()` refuses as well. */
 export interface PlimsollBeforeUpload extends OfFile {
-  /** Further fields: before the file in its form, or metadata of its resumable upload. */
+  /** Further fields: before the file in its form, or metadata of its resumable upload: names in ASCII without spaces and commas. */
   readonly fields: Record<string, string>;
   /** Sends it under another name. */
   rename(name: string): void;

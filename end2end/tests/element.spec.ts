@@ -319,6 +319,39 @@ for (const protocol of ['form', 'resumable', 'tus'] as const) {
   });
 }
 
+for (const protocol of ['form', 'resumable', 'tus'] as const) {
+  test(`a field without a value arrives without one, and one that cannot be sent is said: ${protocol}`, async ({ page, server, silence }) => {
+    silence.listen(page);
+    await page.goto(`${server.url}/plain.html`);
+    await new Tag(page).alive();
+    await page.evaluate((protocol) => {
+      const host = Object.assign(document.createElement('plimsoll-upload'), { id: 'empty', protocol, fields: { tour: '', year: '1824' } });
+      host.addEventListener('plimsoll-before-upload', ({ detail }) => {
+        if (detail.file.name === 'odd.txt') detail.fields['name of the \u2693'] = 'Plimsoll';
+      });
+      document.body.append(host);
+    }, protocol);
+    const tag = new Tag(page, page.locator('#empty'));
+    await tag.alive();
+    await tag.host.evaluate(async (host: PlimsollUpload) => {
+      const ended = new Promise((told) => host.addEventListener('plimsoll-ended', told));
+      host.add(['even.txt', 'odd.txt'].map((name) => new File([name], name)));
+      await ended;
+    });
+    const listed = await page.evaluate(async () => (await fetch('/api/list_uploads')).json() as Promise<{ name: string; fields: [string, string][] }[]>);
+    const fields = (name: string) => Object.fromEntries(listed.find((upload) => upload.name === name)?.fields ?? []);
+    expect(fields('even.txt')).toEqual({ tour: '', year: '1824' });
+    if (protocol === 'form') return expect(fields('odd.txt')).toEqual({ tour: '', year: '1824', 'name of the \u2693': 'Plimsoll' });
+    // In a header it has no place.
+    await tag.state('odd.txt', 'failed');
+    await expect(tag.row('odd.txt')).toHaveAttribute('data-error', 'malformed');
+    await expect(tag.row('odd.txt').locator('[data-pl-reason]')).toHaveText(
+      'The field \u201cname of the \u2693\u201d cannot be sent: its name is not ASCII without spaces and commas.',
+    );
+    expect(listed.map(({ name }) => name), 'and it was not sent without it').toEqual(['even.txt']);
+  });
+}
+
 test.describe('inside a form', () => {
   let site: Pages;
   let server: Server;

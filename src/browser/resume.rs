@@ -48,18 +48,29 @@ impl Inner {
         manifest: &Manifest,
     ) {
         let picked = self.files.find(file);
+        let described = match described(manifest) {
+            Ok(described) => described,
+            Err(error) => {
+                return (self.deliver)(Event::Failed {
+                    file,
+                    request,
+                    error,
+                    status: 0,
+                    retry_after_ms: None,
+                });
+            }
+        };
         let opened = picked.as_ref().and_then(|_| self.speak("POST", &self.resumable, &manifest.headers));
         let (Some(picked), Some(upload)) = (picked, opened) else { return self.unsent(file, request) };
         upload.header(headers::UPLOAD_LENGTH, &(picked.file.size() as u64).to_string());
         if self.is_tus() {
-            upload.header(headers::UPLOAD_METADATA, &metadata(&picked, manifest));
+            upload.header(headers::UPLOAD_METADATA, &metadata(&picked, &manifest.name, &described));
         } else {
             upload.header(headers::UPLOAD_COMPLETE, "?0");
             upload.header("Content-Disposition", &disposition(&manifest.name));
             // The same notation as in tus; structured fields could not tell two names of one spelling apart.
-            let pairs = described(manifest);
-            if !pairs.is_empty() {
-                upload.header(headers::UPLOAD_METADATA, &pairs);
+            if !described.is_empty() {
+                upload.header(headers::UPLOAD_METADATA, &described);
             }
             if picked.digest {
                 upload.header(headers::WANT_REPR_DIGEST, "sha-256=10");
@@ -298,37 +309,48 @@ fn disposition(name: &str) -> String {
 }
 
 /// `Upload-Metadata` of tus: keys, and values in base64.
-fn metadata(picked: &Picked, manifest: &Manifest) -> String {
+fn metadata(picked: &Picked, name: &str, described: &str) -> String {
     let mut text = String::new();
-    push(&mut text, "filename", &manifest.name);
-    push(&mut text, "filetype", &picked.file.type_());
-    let more = described(manifest);
-    if !more.is_empty() {
+    push(&mut text, "filename", name);
+    let kind = picked.file.type_();
+    if !kind.is_empty() {
+        push(&mut text, "filetype", &kind);
+    }
+    if !described.is_empty() {
         text.push(',');
-        text.push_str(&more);
+        text.push_str(described);
     }
     text
 }
 
-/// The path and the fields in the notation of `Upload-Metadata`.
-fn described(manifest: &Manifest) -> String {
+/// The path and the fields in the notation of `Upload-Metadata`. A field whose name it has no place for is not left
+/// out in silence: the file would be stored without what the page wants to be known of it.
+fn described(manifest: &Manifest) -> Result<String, ErrorBody> {
     let mut text = String::new();
-    push(&mut text, headers::RELATIVE_PATH, &manifest.path);
-    for (name, value) in &manifest.fields {
-        // A key that the notation has no place for would only have the whole refused.
-        if !name.is_empty() && name.bytes().all(|letter| letter.is_ascii_graphic() && letter != b',') {
-            push(&mut text, name, value);
-        }
+    if !manifest.path.is_empty() {
+        push(&mut text, headers::RELATIVE_PATH, &manifest.path);
     }
-    text
+    for (name, value) in &manifest.fields {
+        if name.is_empty() || !name.bytes().all(|letter| letter.is_ascii_graphic() && letter != b',') {
+            let message = [
+                "The field \u{201c}",
+                name,
+                "\u{201d} cannot be sent: its name is not ASCII without spaces and commas.",
+            ];
+            return Err(ErrorBody::new(ErrorCode::Malformed, message.concat()));
+        }
+        push(&mut text, name, value);
+    }
+    Ok(text)
 }
 
+/// One pair. A key may stand without a value, which is an empty one.
 fn push(text: &mut String, key: &str, value: &str) {
+    if !text.is_empty() {
+        text.push(',');
+    }
+    text.push_str(key);
     if !value.is_empty() {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text.push_str(key);
         text.push(' ');
         text.push_str(&base64(value.as_bytes()));
     }
