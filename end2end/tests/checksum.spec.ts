@@ -201,6 +201,27 @@ test('a page whose policy forbids workers hashes by itself', async ({ page, net,
   await tag.checked(sample);
 });
 
+for (const [death, tells] of [['ends without a word', false], ['answers what cannot be read', true]] as const) {
+  test(`a worker that ${death}: the page hashes by itself`, async ({ page, server, files, silence }) => {
+    silence.listen(page);
+    const tag = await Tag.on(page, server.url, {});
+    await page.evaluate((tells) => {
+      Worker.prototype.postMessage = function (this: Worker) {
+        this.terminate();
+        if (tells) this.dispatchEvent(new MessageEvent('messageerror'));
+      };
+      // Half a minute's patience is more than a test has.
+      const wait = window.setTimeout;
+      Object.assign(window, { setTimeout: (go: () => void, ms: number, ...rest: unknown[]) => wait(go, ms > 20_000 ? 200 : ms, ...rest) });
+    }, tells);
+    const [one, two] = [await files.sample('orphan-1.bin', 3 * MIB), await files.sample('orphan-2.bin', 17 * MIB)];
+    await tag.pick(one, two);
+    await tag.checked(one);
+    await tag.checked(two);
+    expect(await tag.workers(), 'it was tried').toContain('/checksum.js');
+  });
+}
+
 test('what hashes does not load: the file is stored, and nobody says that it was compared', async ({ page, net, files, silence, widget }) => {
   silence.allowFailedRequests();
   silence.listen(page);

@@ -8,12 +8,14 @@
 const STEP = 2 ** 24;
 // Milliseconds without work after which the worker goes. It holds nothing that is not sent to it again.
 const IDLE = 5_000;
+// Milliseconds without an answer after which it is taken for dead: of each that ends no browser tells.
+const PATIENCE = 30_000;
 
 /** How far each file is hashed, and how far it is to be; gone with the file. */
 const jobs = new WeakMap();
 /** Who waits for which answer of the worker. */
 const waiting = new Map();
-let worker, idle;
+let worker, timer;
 let number = 0;
 /** Whether a worker was tried and could not do what the page could. */
 let alone = false;
@@ -62,13 +64,19 @@ async function step(address, slice, state) {
 }
 
 function inWorker(address, slice, state) {
-  clearTimeout(idle);
   worker ??= start(address);
   const asked = ++number;
   return new Promise((done, failed) => {
     waiting.set(asked, { done, failed });
+    if (waiting.size === 1) watch();
     worker.postMessage([asked, slice, state]);
   });
+}
+
+/** Waits for its next answer, or for nothing. */
+function watch() {
+  clearTimeout(timer);
+  timer = waiting.size ? setTimeout(fail, PATIENCE, 'It does not answer') : setTimeout(stop, IDLE);
 }
 
 function start(address) {
@@ -78,19 +86,26 @@ function start(address) {
     waiting.delete(answered);
     if (error) failed(new Error(error));
     else done(state);
-    if (waiting.size === 0) idle = setTimeout(stop, IDLE);
+    watch();
   };
   // It did not load.
   started.onerror = (event) => {
     event.preventDefault();
-    stop();
-    for (const { failed } of waiting.values()) failed(new Error(event.message));
-    waiting.clear();
+    fail(event.message);
   };
+  started.onmessageerror = () => fail('It cannot be understood');
   return started;
 }
 
+/** Nothing more is heard of it: whoever waits is told. */
+function fail(why) {
+  stop();
+  for (const { failed } of waiting.values()) failed(new Error(why));
+  waiting.clear();
+}
+
 function stop() {
+  clearTimeout(timer);
   worker?.terminate();
   worker = undefined;
 }
