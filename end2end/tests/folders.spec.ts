@@ -6,6 +6,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { Page } from '@playwright/test';
+import { withOptions } from '../fixtures/options';
+import { Pages } from '../fixtures/pages';
 import { Widget } from '../fixtures/page';
 import { expect, test as base } from '../fixtures/test';
 
@@ -75,23 +77,91 @@ test('a picked folder keeps its paths', async ({ page, net, tree, browserName, s
     await picker.setInputFiles(tree);
   } else {
     // BiDi cannot pick a folder: the same list, as a browser would make it.
-    await picker.evaluate((input: HTMLInputElement) => {
-      const data = new DataTransfer();
-      for (const name of ['many/file-000.txt', 'deep/er/deep-1.txt', '.hidden']) {
-        const file = new File([name], name.split('/').at(-1)!, { type: 'text/plain' });
-        Object.defineProperty(file, 'webkitRelativePath', { value: `tree/${name}` });
-        data.items.add(file);
-      }
-      const list = data.files;
-      Object.defineProperty(input, 'files', { value: list, configurable: true });
-      input.dispatchEvent(new Event('change', { bubbles: true }));
-    });
+    await picker.evaluate(pickPaths, ['tree/many/file-000.txt', 'tree/deep/er/deep-1.txt', 'tree/.hidden']);
   }
   const count = browserName === 'chromium' ? COUNT : 3;
   await expect(widget.total).toHaveAttribute('data-done', String(count), { timeout: 45_000 });
   const titles = () => page.locator('[data-pl-row] .pl-name').evaluateAll((names) => names.map((name) => name.getAttribute('title') ?? ''));
   expect((await titles()).every((title) => title.startsWith('tree/'))).toBe(true);
 });
+
+test('names with a dot are left out where the page wants that, but not the folder that was chosen', async ({ page, net, silence }) => {
+  silence.listen(page);
+  await withOptions(page, { dotfiles: false });
+  const widget = new Widget(page, net.url);
+  await widget.open();
+  await page.locator('[data-pl-folder]').evaluate(pickPaths, ['.config/one.txt', '.config/.secret', '.config/.git/head', '.config/two/three.txt']);
+  await expect(widget.total).toHaveAttribute('data-done', '2');
+  expect((await widget.rows()).map(({ name, state }) => [name, state])).toEqual([['one.txt', 'done'], ['three.txt', 'done']]);
+});
+
+test('directories are read until nothing more comes, all the way down, and each path is sent', async ({ page, server, silence }) => {
+  silence.listen(page);
+  const site = await Pages.start();
+  try {
+    site.put('/photos/', { type: 'text/plain', body: 'thank you' });
+    site.page('/', server.url, '<plimsoll-upload protocol="form" action="/photos/"></plimsoll-upload>');
+    const widget = new Widget(page, site.url);
+    await widget.open();
+    await widget.drop.evaluate(dropTree);
+    await expect(widget.total).toHaveAttribute('data-done', '303', { timeout: 45_000 });
+    const sent = site.posted.flatMap(({ fields }) => fields.filter(([name]) => name === 'relativePath').map(([, path]) => path));
+    const wanted = [
+      ...Array.from({ length: 250 }, (_, i) => `top/many/${i}.txt`),
+      ...Array.from({ length: 50 }, (_, i) => `top${'/down'.repeat(i + 1)}/${i}.txt`),
+      'top/empty.txt', 'top/.hidden', 'top/last.txt',
+    ];
+    expect(sent.sort()).toEqual(wanted.sort());
+    expect(site.posted.filter(({ files }) => files[0]?.length === 0), 'the empty one').toHaveLength(1);
+  } finally {
+    await site.stop();
+  }
+});
+
+/**
+ * Drops a folder whose entries the page makes up, given in portions as browsers do: 250 files in one directory, and fifty
+ * directories one in the other. Runs in the page.
+ */
+function dropTree(zone: Element): void {
+  type Entry = { fullPath: string; name: string };
+  const named = (fullPath: string) => ({ fullPath, name: fullPath.split('/').pop() ?? '' });
+  const file = (path: string, text = path): Entry =>
+    Object.assign(named(path), { isFile: true, isDirectory: false, file: (done: (file: File) => void) => done(new File([text], named(path).name)) });
+  const folder = (path: string, entries: Entry[]): Entry =>
+    Object.assign(named(path), {
+      isFile: false,
+      isDirectory: true,
+      createReader: () => {
+        const rest = [...entries];
+        return { readEntries: (done: (entries: Entry[]) => void) => setTimeout(() => done(rest.splice(0, 100))) };
+      },
+    });
+  const down = (path: string, depth: number): Entry => folder(path, [file(`${path}/${depth}.txt`), ...(depth < 49 ? [down(`${path}/down`, depth + 1)] : [])]);
+  const top = folder('/top', [
+    folder('/top/many', Array.from({ length: 250 }, (_, i) => file(`/top/many/${i}.txt`))),
+    down('/top/down', 0),
+    file('/top/empty.txt', ''),
+    file('/top/.hidden'),
+    file('/top/last.txt'),
+  ]);
+  DataTransferItem.prototype.webkitGetAsEntry = () => top as unknown as FileSystemEntry;
+  const data = new DataTransfer();
+  data.items.add(new File([''], 'top'));
+  zone.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true, composed: true }));
+}
+
+/** Picks a folder with these files, as a browser would tell of it. Runs in the page. */
+function pickPaths(element: Element, paths: string[]): void {
+  const data = new DataTransfer();
+  for (const path of paths) {
+    const file = new File([path], path.split('/').at(-1)!, { type: 'text/plain' });
+    Object.defineProperty(file, 'webkitRelativePath', { value: path });
+    data.items.add(file);
+  }
+  const list = data.files;
+  Object.defineProperty(element, 'files', { value: list, configurable: true });
+  element.dispatchEvent(new Event('change', { bubbles: true }));
+}
 
 /** A drop as the operating system would deliver it: trusted events, real files and folders. */
 async function realDrop(page: Page, paths: string[]): Promise<void> {

@@ -49,6 +49,42 @@ test('reduced motion: nothing moves but the values', async ({ calm, net, files, 
   expect([...moving]).toEqual([]);
 });
 
+test('reduced motion in the tag as well', async ({ calm, net, files, silence }) => {
+  silence.listen(calm);
+  const sample = await files.sample('calm-tag.bin', 2_000_000);
+  const widget = new Widget(calm, net.url, 'plain.html');
+  await widget.open();
+  expect(await calm.evaluate(() => matchMedia('(prefers-reduced-motion: reduce)').matches)).toBe(true);
+  net.behave({ kind: 'hold', frames: 'processing' });
+  await widget.pick(sample);
+  const moving = new Set<string>();
+  await expect
+    .poll(async () => {
+      for (const name of await motions(calm)) moving.add(name);
+      return (await widget.rows()).at(0)?.state;
+    }, { intervals: [20] })
+    .toBe('processing');
+  for (const name of await motions(calm)) moving.add(name);
+  net.release();
+  await widget.waitState(sample.name, 'done');
+  expect([...moving]).toEqual([]);
+});
+
+test('motion that is not reduced is seen by the same eyes, in the page and in the tag', async ({ page, net, files, silence }) => {
+  silence.listen(page);
+  const sample = await files.sample('lively.bin', MIB);
+  for (const place of ['?protocol=form', 'plain.html']) {
+    const widget = new Widget(page, net.url, place);
+    await widget.open();
+    net.behave({ kind: 'hold', frames: 'processing' });
+    await widget.pick(sample);
+    await widget.waitState(sample.name, 'processing');
+    await expect.poll(() => motions(page), place).toContain('CSSAnimation on pl-bar');
+    net.release();
+    await widget.waitState(sample.name, 'done');
+  }
+});
+
 test('forced colours: the bar can be seen, and so can its fill', async ({ forced, net, files, silence }, info) => {
   silence.listen(forced);
   const sample = await files.sample('forced.bin', 24 * MIB);
@@ -81,8 +117,8 @@ async function withFirefox(prefs: Record<string, string | number | boolean>, use
 /** Animations and transitions that run now and last long enough to be seen. */
 function motions(page: Page): Promise<string[]> {
   return page.evaluate(() =>
-    document
-      .getAnimations()
+    [document, ...[...document.querySelectorAll('plimsoll-upload')].flatMap(({ shadowRoot }) => shadowRoot ?? [])]
+      .flatMap((root) => root.getAnimations())
       .filter((animation) => animation.playState === 'running' && Number(animation.effect?.getComputedTiming().endTime ?? 0) > 50)
       .map((animation) => {
         const target = animation.effect instanceof KeyframeEffect ? animation.effect.target : null;

@@ -1,7 +1,8 @@
 // Long lists: a thousand files and more, of which the page holds few rows. How long that takes, bench/list.mjs says.
 
-import type { Page } from '@playwright/test';
+import type { Locator, Page } from '@playwright/test';
 import type { PlimsollUpload } from '../../public/upload-widget.js';
+import { Widget } from '../fixtures/page';
 import { expect, test } from '../fixtures/test';
 
 const COUNT = 1000;
@@ -152,6 +153,80 @@ test('a widget that is taken out of the page takes in no more', async ({ net, pa
   expect(told.then).toBeLessThan(COUNT);
   net.release();
 });
+
+for (const [place, query] of [['on our own page', ''], ['in the tag', 'plain.html']] as const) {
+  test(`${place}: a finger over the list scrolls it, and the page beyond its ends`, async ({ browser, browserName, net, silence }) => {
+    const context = await browser.newContext(browserName === 'chromium' ? { hasTouch: true, viewport: { width: 400, height: 600 } } : {});
+    try {
+      const page = await context.newPage();
+      silence.listen(page);
+      const widget = new Widget(page, net.url, query);
+      await widget.open();
+      net.behave({ kind: 'stall', after: 0 });
+      await widget.input.evaluate((input: HTMLInputElement) => {
+        const data = new DataTransfer();
+        for (let i = 0; i < 100; i++) data.items.add(new File([`file ${i}`], `long-${i}.txt`, { type: 'text/plain' }));
+        input.files = data.files;
+        input.dispatchEvent(new Event('change', { bubbles: true }));
+      });
+      const row = page.locator('[data-pl-row]').first();
+      await expect(row).toHaveAttribute('aria-setsize', '100');
+      // Nothing on the way to the page says otherwise, in any engine.
+      const held = await row.evaluate((row) => {
+        const found: string[] = [];
+        const above = (at: Node): Node | null => at.parentNode;
+        for (let at: Node | null = row; at; at = at instanceof ShadowRoot ? at.host : above(at)) {
+          if (!(at instanceof Element)) continue;
+          const { touchAction, overscrollBehaviorY } = getComputedStyle(at);
+          if (touchAction !== 'auto' || overscrollBehaviorY !== 'auto') found.push(at.tagName);
+        }
+        return found;
+      });
+      expect(held).toEqual([]);
+      // The other engine takes no touches over its protocol.
+      if (browserName === 'chromium') {
+        const frame = page.locator('[data-pl-frame]');
+        await expect(frame).toHaveAttribute('data-long', 'true');
+        await frame.evaluate((frame) => frame.scrollIntoView({ block: 'center' }));
+        const places = () => frame.evaluate((frame) => [frame.scrollTop, scrollY] as const);
+        await swipe(page, frame);
+        await expect.poll(async () => (await places())[0]).toBeGreaterThan(100);
+        // What is below it is reached from the list's own end.
+        await page.evaluate(() => (document.body.appendChild(document.createElement('div')).style.height = '1000px'));
+        // It is as long as its rows turn out to be once they are drawn.
+        const toEnd = () => frame.evaluate((frame) => {
+          const wasThere = frame.scrollTop + frame.clientHeight >= frame.scrollHeight - 1;
+          frame.scrollTop = frame.scrollHeight;
+          return wasThere && frame.querySelector('[data-pl-row][aria-posinset="100"]:not([data-away])') !== null;
+        });
+        await expect.poll(toEnd).toBe(true);
+        const [, before] = await places();
+        // The browser may still be at the one before, and take this one for more of the same.
+        const further = async () => {
+          await swipe(page, frame);
+          return (await places())[1];
+        };
+        await expect.poll(further).toBeGreaterThan(before);
+      }
+      await widget.button('cancel-all').click();
+      net.release();
+    } finally {
+      await context.close();
+    }
+  });
+}
+
+/** Draws a finger up over the middle of what is there, as far as the screen goes. */
+async function swipe(page: Page, over: Locator): Promise<void> {
+  const box = (await over.boundingBox())!;
+  const [x, from] = [box.x + box.width / 3, Math.min(560, box.y + box.height / 2)];
+  const cdp = await page.context().newCDPSession(page);
+  const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', y?: number) => cdp.send('Input.dispatchTouchEvent', { type, touchPoints: y === undefined ? [] : [{ x, y }] });
+  await touch('touchStart', from);
+  for (let y = from - 10; y > Math.max(10, from - 300); y -= 10) await touch('touchMove', y);
+  await touch('touchEnd');
+  await cdp.detach();
+}
 
 /**
  * Picks so many, and waits until all are in the list: they come in portions, and a list that still grows has neither
