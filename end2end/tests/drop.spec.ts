@@ -134,6 +134,66 @@ test('what is disabled takes nothing, dropped or pasted; of two tags the one has
   await expect.poll(listed, 'what came in between is nowhere').toEqual([['last.txt'], ['beside.txt']]);
 });
 
+/** How a browser tells where things lie that were dropped together. */
+const PLACES = {
+  'each in a place of its own': { shared: false, list: 'nothing' },
+  'all in one place': { shared: true, list: 'everything' },
+  'all in one place, which tells of nothing': { shared: true, list: 'nothing' },
+  'all in one place, which tells of some': { shared: true, list: 'some' },
+  'all in one place, which cannot be looked through': { shared: true, list: 'an error' },
+  'nowhere': { shared: true, list: 'no entries' },
+} as const;
+
+for (const [where, { shared, list }] of Object.entries(PLACES)) {
+  test(`very many are dropped, folders and words among them: ${where}`, async ({ page, net, silence }) => {
+    silence.listen(page);
+    await page.goto(`${net.url}/plain.html`);
+    await expect(page.locator('plimsoll-upload form[data-plimsoll]')).toHaveAttribute('data-hydrated', 'true');
+    await page.evaluate(
+      ({ shared, list }) => {
+        const data = new DataTransfer();
+        data.setData('text/plain', 'words');
+        const names = Array.from({ length: 50 }, (_, i) => `${(i * 7) % 50}`);
+        const folders = list === 'no entries' ? [] : ['7', '49'];
+        for (const name of names) data.items.add(new File([name], name));
+        const read = (told: object[], fails = false) => () => {
+          // In portions, as browsers do.
+          const rest = [...told];
+          return { readEntries: (done: (found: object[]) => void, failed: () => void) => setTimeout(() => (fails ? failed() : done(rest.splice(0, 20)))) };
+        };
+        const place = () => ({ root: {} as object });
+        const one = place();
+        const entry = (name: string) => {
+          const filesystem = shared ? one : place();
+          const isDirectory = folders.includes(name);
+          const inside = { name: 'in', fullPath: `/${name}/in`, isFile: true, isDirectory: false, file: (done: (file: File) => void) => done(new File(['inside'], 'in')) };
+          return { name, fullPath: `/${name}`, isFile: !isDirectory, isDirectory, filesystem, createReader: read([inside]) };
+        };
+        const entries = new Map(names.map((name) => [name, entry(name)]));
+        // Backwards: the order is that of the drop, and not the place’s.
+        const told = { everything: [...entries.values()].reverse(), some: [...entries.values()].filter(({ isFile }) => isFile), nothing: [], 'an error': [], 'no entries': [] }[list];
+        one.root = {
+          createReader: read(told, list === 'an error'),
+          getDirectory: (name: string, _: object, done: (found: object) => void, failed: () => void) => setTimeout(() => (entries.get(name)?.isDirectory ? done(entries.get(name)!) : failed())),
+        };
+        DataTransferItem.prototype.webkitGetAsEntry = function (this: DataTransferItem) {
+          const file = this.getAsFile();
+          return ((file && list !== 'no entries' && entries.get(file.name)) || null) as FileSystemEntry | null;
+        };
+        const zone = document.querySelector('plimsoll-upload')!.shadowRoot!.querySelector('[data-pl-drop]')!;
+        zone.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true, composed: true }));
+      },
+      { shared, list },
+    );
+    const names = Array.from({ length: 50 }, (_, i) => `${(i * 7) % 50}`);
+    const expected = list === 'no entries' ? names : [...names.filter((name) => name !== '7' && name !== '49'), '7/in', '49/in'];
+    const listed = () => page.evaluate(() => document.querySelector('plimsoll-upload')!.files.map(({ name, path }) => path || name));
+    await expect.poll(listed).toEqual(expected);
+    const states = () => page.evaluate(() => [...new Set(document.querySelector('plimsoll-upload')!.files.map(({ state }) => state))]);
+    await expect.poll(states, 'nothing that stands for a folder is sent').toEqual(['done']);
+  });
+}
+
 test.describe('as the desktop delivers it', () => {
   test.skip(({ browserName }) => browserName !== 'chromium', 'only CDP can make a trusted drop');
 

@@ -58,6 +58,33 @@ test.describe('dropped', () => {
     expect(titles).toContain('deep/er/still/deep-10.txt');
   });
 
+  test('folders among very many files are walked as well, and of what has one name in several places nothing is lost', async ({ widget, page, tree }) => {
+    const [here, there] = [path.join(path.dirname(tree), 'here'), path.join(path.dirname(tree), 'there')];
+    const folders = [path.join(here, 'notes'), path.join(there, 'notes'), path.join(here, 'empty'), path.join(there, 'f-01.txt')];
+    for (const folder of [...folders, path.join(folders[0]!, 'in')]) await mkdir(folder, { recursive: true });
+    await writeFile(path.join(folders[0]!, 'in', 'a.txt'), 'in a folder');
+    await writeFile(path.join(folders[0]!, '.hidden'), 'seen all the same');
+    await writeFile(path.join(folders[1]!, 'b.txt'), 'in another of its name');
+    await writeFile(path.join(folders[3]!, 'c.txt'), 'in a folder of a file’s name');
+    const names = Array.from({ length: 60 }, (_, i) => `f-${String(i).padStart(2, '0')}.txt`);
+    for (const name of names) await writeFile(path.join(here, name), name);
+    await writeFile(path.join(there, 'f-02.txt'), 'not the other one');
+    await widget.open();
+    const files = [...names.map((name) => path.join(here, name)), path.join(there, 'f-02.txt')].reverse();
+    await realDrop(page, [folders[0]!, ...files.slice(0, 30), folders[2]!, ...files.slice(30), folders[1]!, folders[3]!]);
+    await expect(widget.total).toHaveAttribute('data-done', '65');
+    await expect(widget.total).toHaveAttribute('data-active', '0');
+    // The empty folder, with its reason; and nothing else stands for a folder.
+    await expect(widget.total).toHaveAttribute('data-failed', '1');
+    const answer = await page.request.get(`${widget.base}/api/list_uploads`);
+    const stored = ((await answer.json()) as { name: string; path?: string; size: number }[]).map(({ name, path, size }) => `${path || name} ${size}`);
+    // Of one name the browser tells the second from the first by a number.
+    const single = [...names.filter((name) => name !== 'f-02.txt').map((name) => `${name} 8`), 'f-02.txt 17', 'f-02 (1).txt 8'];
+    expect(stored.filter((name) => !name.includes('/')).sort(), 'no file is lost').toEqual(single.sort());
+    const inside = ['notes/in/a.txt 11', 'notes/.hidden 17', 'notes (1)/b.txt 22', 'f-01 (1).txt/c.txt 30'];
+    expect(stored.filter((name) => name.includes('/')).sort(), 'nor a folder').toEqual(inside.sort());
+  });
+
   test('an empty folder alone is one row with its reason', async ({ widget, page, tree, net }) => {
     await widget.open();
     await realDrop(page, [path.join(tree, 'nothing here')]);

@@ -5,9 +5,9 @@ use std::{
     rc::{Rc, Weak},
 };
 
-use js_sys::Promise;
+use js_sys::{Promise, Reflect};
 use wasm_bindgen::JsValue;
-use web_sys::{DataTransfer, File, FileList, FileSystemEntry};
+use web_sys::{DataTransfer, DataTransferItem, DataTransferItemList, File, FileList, FileSystemEntry};
 
 use crate::{
     engine::event::{Candidate, FileId, FileMeta},
@@ -151,6 +151,15 @@ pub(super) struct Dropped {
     pub(super) handles: Vec<Option<Promise>>,
     /// Folders, which a list of files shows as bogus files of a few bytes.
     pub(super) folders: Vec<FileSystemEntry>,
+    /// Where all of it lies, if there may be folders among `files`: what is one is told there. Else it is undefined.
+    pub(super) place: JsValue,
+}
+
+impl Dropped {
+    /// Nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.folders.is_empty()
+    }
 }
 
 /// Whether a drag or the clipboard carries files at all.
@@ -158,18 +167,23 @@ pub(super) fn carries_files(data: &DataTransfer) -> bool {
     data.types().iter().any(|kind| kind.as_string().as_deref() == Some("Files"))
 }
 
-/// Of so many files at most the handles are asked for: a handle is worth having of a very large file, and of many files
-/// few are.
-const HANDLES: u32 = 32;
+/// Of so many files at most each is asked by itself whether it is a folder, and for its handle: that is worth having of
+/// a very large file, and of many files few are.
+const FEW: usize = super::AT_ONCE;
 
 /// Everything in a drop. Must be called before the event is over: browsers empty it then.
 pub(super) fn dropped(data: &DataTransfer) -> Dropped {
     let mut found = Dropped::default();
     let (items, mut kept) = (data.items(), Vec::new());
+    let listed = data.files().map(|list| each(&list)).unwrap_or_default();
+    if listed.len() > FEW
+        && let Some(place) = place(&items)
+    {
+        return Dropped { files: listed, place, ..found };
+    }
     for index in 0..items.length() {
         let Some(item) = items.get(index).filter(|item| item.kind() == "file") else { continue };
-        let entry = item.webkit_get_as_entry().ok().flatten();
-        if let Some(folder) = entry.filter(|entry| entry.is_directory()) {
+        if let Some(folder) = entry(&item).filter(|entry| entry.is_directory()) {
             found.folders.push(folder);
         } else if let Ok(Some(file)) = item.get_as_file() {
             found.files.push(file);
@@ -178,13 +192,29 @@ pub(super) fn dropped(data: &DataTransfer) -> Dropped {
     }
     // After all the entries, for which Chromium's other process is waited for: it would be at work on the handles, and
     // each entry then takes it twenty times as long.
-    if items.length() <= HANDLES {
+    if listed.len() <= FEW {
         found.handles = kept.iter().map(|item| remember::call(item, "getAsFileSystemHandle", &[])).collect();
     }
-    if found.files.is_empty() && found.folders.is_empty() {
-        found.files = data.files().map(|list| each(&list)).unwrap_or_default();
+    if found.is_empty() {
+        found.files = listed;
     }
     found
+}
+
+/// Where all that was dropped lies, in browsers that have one place for it, as Chromium has. There each entry is waited
+/// for, half a millisecond in which the page stands still; this place can be looked through afterwards. In others each
+/// has a place of its own, or none.
+fn place(items: &DataTransferItemList) -> Option<JsValue> {
+    let mut files =
+        (0..items.length()).filter_map(|index| items.get(index)).filter(|item| item.kind() == "file");
+    let place_of =
+        |item| Reflect::get(entry(&item)?.as_ref(), &"filesystem".into()).ok().filter(JsValue::is_object);
+    let (first, last) = (place_of(files.next()?)?, place_of(files.next_back()?)?);
+    (first == last).then_some(first)
+}
+
+fn entry(item: &DataTransferItem) -> Option<FileSystemEntry> {
+    item.webkit_get_as_entry().ok().flatten()
 }
 
 /// The files of a list.
@@ -194,6 +224,6 @@ pub(super) fn each(list: &FileList) -> Vec<File> {
 
 /// Path inside a picked folder, as the browser tells it; empty for a single file.
 pub(super) fn relative_path(file: &File) -> String {
-    let path = js_sys::Reflect::get(file.as_ref(), &JsValue::from_str("webkitRelativePath"));
+    let path = Reflect::get(file.as_ref(), &JsValue::from_str("webkitRelativePath"));
     path.ok().and_then(|path| path.as_string()).unwrap_or_default()
 }

@@ -6,11 +6,13 @@
 /**
  * Hands over these files, and then what it finds in these entries, portion by portion: `tell(files, paths, troubles)`,
  * where single files have no paths, and each trouble is a path and the reason, `unreadable` or `empty-folder`. `false`
- * from it ends the walk. Names in folders that begin with a dot are passed over unless `dotfiles`.
+ * from it ends the walk. Names in folders that begin with a dot are passed over unless `dotfiles`. Folders of a
+ * `place`, if there is one, are among the files, and are walked instead.
  */
-export async function walk(files, entries, dotfiles, tell) {
-  if (!(await slices(files, [], tell))) return;
-  const folders = [...entries];
+export async function walk(files, entries, place, dotfiles, tell) {
+  const among = place ? await foldersAmong(files, place.root) : new Map();
+  const folders = [...entries, ...among.values()];
+  if (!(await slices(files.filter((file) => !among.has(file)), [], tell))) return;
   while (folders.length > 0) {
     const folder = folders.shift();
     const reader = folder.createReader();
@@ -39,6 +41,32 @@ export async function walk(files, entries, dotfiles, tell) {
       if (troubles.length > 0 && tell([], [], troubles) === false) return;
     }
   }
+}
+
+/** Of files that were dropped here those that stand for folders, each with its folder. */
+async function foldersAmong(files, root) {
+  const listed = await everythingIn(root);
+  if (listed.length === files.length && listed.every((entry) => entry.isFile)) return new Map();
+  // Not by what was listed: things of one name, dropped from different places, all have it there, and lead to the first.
+  // The list of files gives each a name of its own, by which it is found.
+  const ask = (file) => new Promise((done) => root.getDirectory(file.name, {}, (folder) => done([file, folder]), () => done(null)));
+  const found = [];
+  for (let at = 0; at < files.length; at += 100) found.push(...(await Promise.all(files.slice(at, at + 100).map(ask))));
+  return new Map(found.filter(Boolean));
+}
+
+/** What this folder is told to hold; what cannot be told is left out. */
+async function everythingIn(folder) {
+  const found = [];
+  const reader = folder.createReader();
+  try {
+    for (let portion; portion?.length !== 0; found.push(...portion)) {
+      portion = await new Promise((done, failed) => reader.readEntries(done, failed));
+    }
+  } catch {
+    // Whoever misses something asks for it.
+  }
+  return found;
 }
 
 /** Hands files over in slices of a few milliseconds each, and lets the page live in between; `false` ends it. */

@@ -17,11 +17,13 @@ pub(super) struct Portion {
     pub(super) troubles: Vec<(String, String)>,
 }
 
-/// Hands over these files and then what these folders hold; `tell` takes each portion, and ends the walk by `false`. An
-/// error when nothing was told at all, because the page could not load what walks.
+/// Hands over these files and then what these folders hold, and those that are among the files, as is told at their
+/// `place`; `tell` takes each portion, and ends the walk by `false`. An error when nothing was told at all, because the
+/// page could not load what walks.
 pub(super) async fn walk(
     files: &[File],
     folders: &[FileSystemEntry],
+    place: &JsValue,
     dotfiles: bool,
     mut tell: impl FnMut(Portion) -> bool + 'static,
 ) -> Result<(), JsValue> {
@@ -42,7 +44,7 @@ pub(super) async fn walk(
             })
         },
     );
-    part::walk(&files, &entries, dotfiles, tell.as_ref().unchecked_ref()).await.map(drop)
+    part::walk(&files, &entries, place, dotfiles, tell.as_ref().unchecked_ref()).await.map(drop)
 }
 
 mod part {
@@ -54,6 +56,7 @@ mod part {
         pub(super) async fn walk(
             files: &Array,
             entries: &Array,
+            place: &JsValue,
             dotfiles: bool,
             tell: &Function,
         ) -> Result<JsValue, JsValue>;

@@ -31,8 +31,8 @@ use send_wrapper::SendWrapper;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    Blob, ClipboardEvent, DataTransfer, DragEvent, EventTarget, FileSystemEntry, FormData, HtmlFormElement,
-    HtmlInputElement, Node, window,
+    Blob, ClipboardEvent, DataTransfer, DragEvent, EventTarget, FormData, HtmlFormElement, HtmlInputElement,
+    Node, window,
 };
 
 use crate::{
@@ -772,9 +772,13 @@ impl Inner {
             dropped.files.retain(|file| !has_dot(&files::relative_path(file)));
         }
         let how = (self.wants_digest(), chosen_for);
-        let rest = dropped.files.split_off(dropped.files.len().min(AT_ONCE));
-        let (found, pictures) = self.take_in(dropped.files, Vec::new(), dropped.handles, how);
-        let gathers = !rest.is_empty() || !dropped.folders.is_empty();
+        // What may be a folder is not taken in before that is known.
+        let at_once = if dropped.place.is_undefined() { AT_ONCE } else { 0 };
+        let rest = dropped.files.split_off(dropped.files.len().min(at_once));
+        let first = std::mem::replace(&mut dropped.files, rest);
+        let handles = std::mem::take(&mut dropped.handles);
+        let (found, pictures) = self.take_in(first, Vec::new(), handles, how);
+        let gathers = !dropped.is_empty();
         if !gathers && pictures.is_empty() {
             return self.added(found, None);
         }
@@ -782,7 +786,7 @@ impl Inner {
         self.added(found, Some(&lot));
         self.shrink(pictures, chosen_for, &lot);
         if gathers {
-            self.gather(rest, dropped.folders, how, lot);
+            self.gather(dropped, how, lot);
         }
     }
 
@@ -821,13 +825,7 @@ impl Inner {
     }
 
     /// Takes in the rest of a lot, and what folders hold, portion by portion, so that the page lives on between them.
-    fn gather(
-        self: &Rc<Self>,
-        rest: Vec<File>,
-        folders: Vec<FileSystemEntry>,
-        how: (bool, Option<FileId>),
-        lot: Rc<Lot>,
-    ) {
+    fn gather(self: &Rc<Self>, rest: Dropped, how: (bool, Option<FileId>), lot: Rc<Lot>) {
         let (inner, dotfiles) = (Rc::downgrade(self), self.dotfiles);
         clock::spawn(async move {
             let next = move |inner: &Rc<Self>, lot: &Rc<Lot>, files, paths| {
@@ -844,11 +842,12 @@ impl Inner {
                 }
                 true
             };
-            let walked = folders::walk(&rest, &folders, dotfiles, tell).await.is_ok();
+            let Dropped { files, folders, place, .. } = rest;
+            let walked = folders::walk(&files, &folders, &place, dotfiles, tell).await.is_ok();
             let Some(inner) = inner.upgrade() else { return };
             if !walked {
                 // What walks could not be loaded. Files are files without it.
-                next(&inner, &lot, rest, Vec::new());
+                next(&inner, &lot, files, Vec::new());
                 for folder in folders {
                     inner.refuse(folder.name(), ErrorCode::TypeNotAccepted, "folder");
                 }
@@ -926,7 +925,7 @@ impl Inner {
             return;
         }
         let dropped = data.map(|data| files::dropped(&data)).unwrap_or_default();
-        if !dropped.files.is_empty() || !dropped.folders.is_empty() {
+        if !dropped.is_empty() {
             event.prevent_default();
             self.add(dropped, None);
         }
