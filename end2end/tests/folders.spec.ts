@@ -9,6 +9,7 @@ import type { Page } from '@playwright/test';
 import { withOptions } from '../fixtures/options';
 import { Pages } from '../fixtures/pages';
 import { Widget } from '../fixtures/page';
+import { pickPaths } from '../fixtures/pick';
 import { expect, test as base } from '../fixtures/test';
 
 /** Files in the folder, the one with the dot among them. */
@@ -175,19 +176,6 @@ function dropTree(zone: Element): void {
   const data = new DataTransfer();
   data.items.add(new File([''], 'top'));
   zone.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true, composed: true }));
-}
-
-/** Picks a folder with these files, as a browser would tell of it. Runs in the page. */
-function pickPaths(element: Element, paths: string[]): void {
-  const data = new DataTransfer();
-  for (const path of paths) {
-    const file = new File([path], path.split('/').at(-1)!, { type: 'text/plain' });
-    Object.defineProperty(file, 'webkitRelativePath', { value: path });
-    data.items.add(file);
-  }
-  const list = data.files;
-  Object.defineProperty(element, 'files', { value: list, configurable: true });
-  element.dispatchEvent(new Event('change', { bubbles: true }));
 }
 
 /** A drop as the operating system would deliver it: trusted events, real files and folders. */

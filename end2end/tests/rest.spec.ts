@@ -3,14 +3,13 @@
 // beginning, so that here only what does not depend on the waiting is shown with one.
 
 import { readdirSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Locator, Page } from '@playwright/test';
 import type { PlimsollUpload } from '../../public/upload-widget.js';
 import { MIB } from '../fixtures/files';
 import { NetProxy } from '../fixtures/netproxy';
 import { Pages } from '../fixtures/pages';
+import { pickPaths } from '../fixtures/pick';
 import { Server, SITE } from '../fixtures/server';
 import { expect, test } from '../fixtures/test';
 
@@ -168,16 +167,13 @@ test.describe('of the tag', () => {
   });
 
   test('files that come to nothing leave nothing behind; a tag that is taken away takes along what waits', async ({ page }) => {
-    const folder = await mkdtemp(path.join(tmpdir(), 'plimsoll-'));
-    await writeFile(path.join(folder, '.hidden'), 'x');
     const go = net.gate(REST);
     const tags = await open(page, '<plimsoll-upload directory dotfiles="false"></plimsoll-upload><plimsoll-upload></plimsoll-upload>');
     await tags.nth(1).evaluate((host: PlimsollUpload) => {
       host.add([new File(['x'], 'gone.txt')]);
       host.remove();
     });
-    await tags.locator('[data-pl-folder]').setInputFiles(folder);
-    await rm(folder, { recursive: true });
+    await tags.locator('[data-pl-folder]').evaluate(pickPaths, ['folder/.hidden']);
     if (cut) expect(await tags.evaluate((host: PlimsollUpload) => host.busy)).toBe(true);
     go();
     await expect.poll(() => tags.evaluate((host: PlimsollUpload) => [host.busy, host.files.length])).toEqual([false, 0]);

@@ -46,18 +46,18 @@ test('title, icon and badge say how far all is, and how it ended until somebody 
   const { percent } = await widget.read(sample.name);
   await expect(page).toHaveTitle(`${String(percent)}% · Plimsoll`);
   await expect.poll(() => icons(page)).toEqual({ own: [], ours: 1, drawn: true });
-  expect((await seen(page)).badges).toEqual([1]);
+  expect(numbered((await seen(page)).badges)).toEqual([1]);
   net.release();
   await widget.waitState(sample.name, 'done');
   await expect(page).toHaveTitle('✓ · Plimsoll');
   await expect.poll(() => icons(page)).toEqual({ own: [], ours: 1, drawn: true });
-  expect((await seen(page)).badges).toEqual([1, 'flag']);
+  expect(numbered((await seen(page)).badges)).toEqual([1, 'flag']);
 
   await page.keyboard.press('Shift');
   await expect(page).toHaveTitle('Plimsoll');
   expect(await icons(page)).toEqual(before);
   const { titles, badges, urls } = await seen(page);
-  expect(badges).toEqual([1, 'flag', 0]);
+  expect(numbered(badges)).toEqual([1, 'flag', 0]);
   expect(urls, 'few, and the same again').toBeLessThanOrEqual(22);
   const shares = titles.map((title) => /^(\d+)% · Plimsoll$/.exec(title)?.[1]).filter((share) => share !== undefined).map(Number);
   expect(shares, 'each once, and never back').toEqual([...new Set(shares)].sort((a, b) => a - b));
@@ -219,6 +219,11 @@ test('what is stored is not the end while more is on its way into the list', asy
   await expect(page).toHaveTitle(`✓ · ${own}`);
   expect((await seen(page)).titles.filter((title) => title.startsWith('✓')), 'said once').toHaveLength(1);
 });
+
+/** From the first number on: as long as files wait for what works on them, nobody has counted them. */
+function numbered(badges: TabSeen['badges']): TabSeen['badges'] {
+  return badges[0] === 'flag' ? badges.slice(1) : badges;
+}
 
 function seen(page: Page): Promise<TabSeen> {
   return page.evaluate(() => window.plTab);
