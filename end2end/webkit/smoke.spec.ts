@@ -71,6 +71,26 @@ test('a large file is sent in a resumable way, and a cut goes on where the serve
   expect(await downloaded((await stored(driver))[0]?.href ?? '')).toBe(sample.sha256);
 });
 
+test('the tag on a plain page: files that were picked before it was there, more after it, and its events', async ({ webkit: { driver }, net, files }) => {
+  const [early, late] = [await files.sample('webkit-early.bin', MIB), await files.sample('webkit-late.bin', 9 * MIB)];
+  const go = net.gate(/\.wasm/);
+  await driver.get(`${net.url}/plain.html`);
+  await driver.executeScript(`window.plThrown = []; addEventListener('error', (event) => plThrown.push(event.message));
+    addEventListener('unhandledrejection', (event) => plThrown.push(String(event.reason))); (${installEyes.toString()})();
+    window.plTold = []; document.addEventListener('plimsoll-stored', ({ detail }) => plTold.push([detail.file.name, detail.receipt.proof, detail.receipt.size]));`);
+  await driver.findElement(By.css('plimsoll-upload > form input')).sendKeys(early.path);
+  expect(net.uploads).toEqual([]);
+  go();
+  await allAre(driver, 'done', 1);
+  // The driver types into no input that is in a shadow root: the files come as a page's own script would bring them.
+  await driver.executeScript(`const made = document.body.appendChild(document.createElement('input')); made.type = 'file'; made.id = 'hands';`);
+  await driver.findElement(By.css('#hands')).sendKeys(late.path);
+  await driver.executeScript(`document.querySelector('plimsoll-upload').add(document.querySelector('#hands').files);`);
+  await allAre(driver, 'done', 2);
+  expect(await driver.executeScript('return plTold')).toEqual([[early.name, 'stored', early.size], [late.name, 'stored', late.size]]);
+  expect(await driver.executeScript(`const tag = document.querySelector('plimsoll-upload'); return [tag.busy, tag.receipts.length, tag.matches(':valid')]`)).toEqual([false, 2, true]);
+});
+
 test('100 % waits for the answer; a refusal says why', async ({ webkit: { driver }, net, files }) => {
   const sample = await files.sample('webkit-held.bin', 2 * MIB);
   net.behave({ kind: 'hold', frames: 'processing' });
