@@ -230,6 +230,8 @@ test.describe('a handle instead of the file', () => {
     await reload(widget);
     await widget.waitState(sample.name, 'missing');
     await expect(widget.button('resume', sample.name)).toHaveText('Resume');
+    await expect(widget.row(sample.name).locator('[data-pl-status]')).toHaveText('Found again, not finished. Resume to go on; the browser may ask whether the file may be read');
+    await expectNoViolations(page, 'missing, for want of leave');
     await leave(page, 'prompt', 'granted');
     await reload(widget);
     await widget.waitState(sample.name, 'missing');
