@@ -167,6 +167,7 @@ test.describe('of the tag', () => {
   });
 
   test('files that come to nothing leave nothing behind; a tag that is taken away takes along what waits', async ({ page }) => {
+    test.skip(!cut, 'a debug build takes them in at once, and sends them');
     const go = net.gate(REST);
     const tags = await open(page, '<plimsoll-upload directory dotfiles="false"></plimsoll-upload><plimsoll-upload></plimsoll-upload>');
     await tags.nth(1).evaluate((host: PlimsollUpload) => {
@@ -174,7 +175,7 @@ test.describe('of the tag', () => {
       host.remove();
     });
     await tags.locator('[data-pl-folder]').evaluate(pickPaths, ['folder/.hidden']);
-    if (cut) expect(await tags.evaluate((host: PlimsollUpload) => host.busy)).toBe(true);
+    expect(await tags.evaluate((host: PlimsollUpload) => host.busy)).toBe(true);
     go();
     await expect.poll(() => tags.evaluate((host: PlimsollUpload) => [host.busy, host.files.length])).toEqual([false, 0]);
     await expect(tags.locator('[data-pl-total]')).toBeHidden();
