@@ -82,6 +82,8 @@ function watch() {
 function start(address) {
   const started = new Worker(address, { type: 'module' });
   started.onmessage = ({ data: [answered, state, error] }) => {
+    // It was given up just before.
+    if (!waiting.has(answered)) return;
     const { done, failed } = waiting.get(answered);
     waiting.delete(answered);
     if (error) failed(new Error(error));
