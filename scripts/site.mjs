@@ -46,10 +46,11 @@ const ALLOCATE = /Dlmalloc<.*>>?::malloc$/, ALIGNED = /Dlmalloc<.*>>?::memalign$
 // What is needed only when there is a file: with all that only these reach it makes a half of its own, which pages fetch
 // with the first file (src/browser/rest.rs). Each is called where that half is known to be there, and nowhere else.
 const WAITING = named([
-  'browser::Inner::add_now', 'browser::again::take_over_all', 'controller::Shared::(?:deliver_now|redraw|seen|sum|views)',
-  'controller::Controller::(?:sort|wish)', 'rows::Rows::draw', 'text::(?:hint|reason|source|spoken|status|sum|weight)',
+  'browser::Inner::add_now', 'browser::again::take_over_all',
+  'controller::Shared::deliver_now', 'controller::Shared::redraw', 'controller::Shared::seen', 'controller::Shared::sum',
+  'controller::Controller::sort', 'controller::Controller::wish_now', 'rows::Rows::draw', 'text::status', 'text::sum',
 ]);
-const TELLING = named(['element::questions', 'element::values::(?:event|row)']);
+const TELLING = named(['controller::Shared::views', 'element::questions', 'element::values::event', 'element::values::row']);
 // Streams of server functions, which come along with the framework and are used by none of ours.
 const STREAMS = /^IntoUnderlying/;
 /** The import that has the second half there, and the module whose exports the second half imports. */
@@ -106,7 +107,7 @@ function make({ name: bundle, told: kindOf, features, waiting }) {
   // side: 0.9 KiB.
   const optimise = () => run('wasm-opt', [...wasmOptFlags(), '--converge', '--reorder-functions-by-name', '-g', input, '-o', output]);
   optimise();
-  const halves = cut(readFileSync(output), { waiting, need: { module: `./${bundle}_bg.js`, name: NEED } });
+  const halves = cut(readFileSync(output), { waiting, need: { module: `./${bundle}_bg.js`, name: NEED }, link: LINK });
   // Each by itself once more: what one half alone needs it need not have as the other would.
   const { modules, imported, exported } = shorten([halves.first, halves.second].map((half) => {
     writeFileSync(input, half);
@@ -142,7 +143,7 @@ function make({ name: bundle, told: kindOf, features, waiting }) {
   const secondName = `${bundle}-rest.${hash(second)}.wasm`;
   const [, place] = glue.match(/^import \{ .* \} from '(\.\/snippets\/.*\/rest\.js)';$/m) ?? [];
   if (!place) throw new Error('nobody asks for the second half');
-  const fetching = readFileSync(path.join(root, 'scripts/rest.js'), 'utf8').replace('SECOND', secondName)
+  const fetching = readFileSync(path.join(root, 'scripts/rest.js'), 'utf8').replace('SECOND', secondName).replace('LINK', LINK)
     .replace('SCRIPT', `${'../'.repeat(place.split('/').length - 2)}${bundle}.js`);
   writeFileSync(path.join(folder, place), fetching);
   glue += `\nimport { need } from '${place}';\nexport const firstHalf = { load: __wbg_load, imports: __wbg_get_imports, exports: () => wasm };\n`;

@@ -16,10 +16,11 @@ const RARE = 4096;
 
 /**
  * The two halves of a module. `waiting` are patterns; each must match a function. `need` is the import, of a function
- * without arguments, that has the second half there when it returns. Also tells what went where: the names and sizes of
+ * without arguments, that has the second half there when it returns, and `link` the name by which the second half imports
+ * the first. Also tells what went where: the names and sizes of
  * the functions of both halves, and those through which the first calls the second.
  */
-export function cut(module, { waiting, need }) {
+export function cut(module, { waiting, need, link }) {
   const parts = take(module);
   const unmatched = waiting.filter((pattern) => ![...parts.names.values()].some((name) => pattern.test(name)));
   if (unmatched.length > 0) throw new Error(`no function is called like ${unmatched.join(', ')}`);
@@ -44,7 +45,7 @@ export function cut(module, { waiting, need }) {
   const outward = outwardNames(parts, second);
   return {
     first: firstHalf(parts, new Set(second), slotOf, grown, outward, need),
-    second: secondHalf(parts, second, slotOf, grown, outward),
+    second: secondHalf(parts, second, slotOf, grown, outward, link),
     report: { first: told(defined.filter((index) => atOnce.has(index))), second: told(second), boundary: told(boundary), slots: second.filter((index) => slotOf.has(index)).length },
   };
 }
@@ -52,7 +53,9 @@ export function cut(module, { waiting, need }) {
 /**
  * The functions that are reached from outside without passing one that waits: by a call, or by a slot of the table whose
  * number the code knows, or finds in the data. Data is taken in pieces, each from one address that is known to the next.
- * A number may look like an address or a slot and be none; then a function is here that could have waited.
+ * A number may look like an address or a slot and be none. Then a function is here that could have waited; or, should it
+ * look like an address in the middle of a table of functions, one waits that is called too early, and is then had at once
+ * (`need`), which no test of the pages has come upon.
  */
 function reached(parts, matches) {
   // As it will lie in memory: what is zero stands in no segment.
@@ -223,7 +226,7 @@ function expression(reader) {
       else if (more === 14) use(TABLES), use(TABLES);
       else if (more >= 15 && more <= 17) use(TABLES);
       else if (more > 7) throw new Error(`an instruction that is not known: fc ${more}`);
-    } else if (code > 0x11 && code < 0x1a || code > 0xc4 && code !== 0xd1) throw new Error(`an instruction that is not known: ${code.toString(16)}`);
+    } else if (code > 0x05 && code < 0x0b || code > 0x11 && code < 0x1a || code > 0x1c && code < 0x20 || code === 0x27 || code > 0xc4 && code !== 0xd1) throw new Error(`an instruction that is not known: ${code.toString(16)}`);
   }
   return { uses, numbers, constants };
 }
@@ -255,8 +258,8 @@ function firstHalf(parts, moved, slotOf, grown, outward, need) {
       Buffer.from([0x11]), number(type), number(parts.table), Buffer.from([END]),
     ]));
   });
-  const nothing = parts.sections.find(({ id }) => id === TYPE).body;
-  const types = withType(nothing, parts.types.length);
+  const known = parts.sections.find(({ id }) => id === TYPE).body;
+  const types = withType(known, parts.types.length);
   const inward = [...parts.imports.map(entry), Buffer.concat([text(need.module), text(need.name), Buffer.from([FUNCTIONS]), number(parts.types.length)])];
   const kept = parts.exports.map(({ name, kind, index }) => ({ name, kind, index }));
   outward.forEach((byIndex, kind) => byIndex.forEach((name, index) => {
@@ -266,7 +269,7 @@ function firstHalf(parts, moved, slotOf, grown, outward, need) {
     [TYPE, types],
     [IMPORT, vector(inward)],
     [TABLE, vector(parts.tables.map((table, index) => tableType(table, index === parts.table ? grown : 0)))],
-    [GLOBAL, globalsMoved(parts, maps)],
+    [GLOBAL, globalsMoved(parts)],
     [EXPORT, vector(kept.map(({ name, kind, index }) => Buffer.concat([text(name), Buffer.from([kind]), number(maps[kind](index))])))],
     [ELEMENTS, vector(runs([...parts.slots].map(([slot, index]) => [slot, at(index)])).map((run) => segmentOf(parts.table, run)))],
     [CODE, vector(bodies)],
@@ -276,14 +279,14 @@ function firstHalf(parts, moved, slotOf, grown, outward, need) {
   return join(parts.module, sections);
 }
 
-function secondHalf(parts, second, slotOf, grown, outward) {
+function secondHalf(parts, second, slotOf, grown, outward, link) {
   const moved = new Set(second);
   const uses = second.flatMap((index) => parts.functions[index - parts.first].uses);
   const used = (kind) => [...new Set(uses.filter((use) => use.kind === kind).map(({ index }) => index))].sort((a, b) => a - b);
   const functions = used(FUNCTIONS).filter((index) => !moved.has(index));
   const tables = [...new Set([...used(TABLES), parts.table])].sort((a, b) => a - b);
   const globals = used(GLOBALS);
-  const from = (kind, index, type) => Buffer.concat([text('p'), text(outward[kind].get(index)), Buffer.from([kind]), type]);
+  const from = (kind, index, type) => Buffer.concat([text(link), text(outward[kind].get(index)), Buffer.from([kind]), type]);
   const typeOf = (index) => number(parts.functions[index - parts.first].type);
   const inward = [
     ...functions.map((index) => (index < parts.first ? entry(parts.imports[index]) : from(FUNCTIONS, index, typeOf(index)))),
