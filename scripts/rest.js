@@ -6,6 +6,8 @@ import { firstHalf } from 'SCRIPT';
 const url = new URL('SECOND', import.meta.url);
 /** Milliseconds between two tries: from the first to the longest. The network's return ends any. */
 const PAUSE = 500, LONGEST = 30_000;
+/** Milliseconds after which it is said that nothing has come. */
+const PATIENCE = 10_000;
 /** How a server says that it has other files by now. Another of them, or one that goes back, may still have these. */
 const GONE = [404, 410];
 
@@ -13,13 +15,20 @@ let linked = false, hinted = false;
 let coming;
 
 /** What it is linked to: what the script has for both, and what the first half has for the second. */
-const imports = () => ({ ...firstHalf.imports(), p: firstHalf.exports() });
+const imports = () => ({ ...firstHalf.imports(), LINK: firstHalf.exports() });
 
 async function load() {
-  const answer = await fetch(url);
-  if (!answer.ok) throw Object.assign(new Error(`${answer.status} ${url}`), { gone: GONE.includes(answer.status) });
-  await firstHalf.load(answer, imports());
-  linked = true;
+  // A connection of before nothing may come by any more.
+  const old = new AbortController(), back = () => old.abort();
+  addEventListener('online', back);
+  try {
+    const answer = await fetch(url, { signal: old.signal });
+    if (!answer.ok) throw Object.assign(new Error(`${answer.status} ${url}`), { gone: GONE.includes(answer.status) });
+    await firstHalf.load(answer, imports());
+    linked = true;
+  } finally {
+    removeEventListener('online', back);
+  }
 }
 
 /** After a failure the next call tries again. */
@@ -30,21 +39,26 @@ function loaded() {
 }
 
 /**
- * Resolves when the bundle is whole; `failed` is called after each try that failed, and told whether the server does not
- * have it any more. Without it there is one try, because a file may be coming.
+ * Resolves to `true` when the bundle is whole. `failed` is called whenever it could not be had, or is long in coming, and
+ * told whether the server does not have it any more; it tells whether anybody waits still, and if not, there is no other
+ * try. Without it there is one try, because a file may be coming.
  */
 export async function rest(failed) {
   if (!failed) {
     // What could not be had at the first sign is had with the first file.
     if (!hinted) loaded().catch(() => undefined);
     hinted = true;
-    return;
+    return linked;
   }
   for (let pause = PAUSE; ; pause = Math.min(2 * pause, LONGEST)) {
+    const late = setTimeout(failed, PATIENCE, false);
     try {
-      return await loaded();
+      await loaded();
+      return true;
     } catch (error) {
-      failed(error.gone === true);
+      if (!failed(error.gone === true)) return false;
+    } finally {
+      clearTimeout(late);
     }
     await new Promise((again) => {
       const over = () => {

@@ -6,6 +6,7 @@ import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Locator, Page } from '@playwright/test';
 import type { PlimsollUpload } from '../../public/upload-widget.js';
+import { expectNoViolations } from '../fixtures/axe';
 import { MIB } from '../fixtures/files';
 import { NetProxy } from '../fixtures/netproxy';
 import { Pages } from '../fixtures/pages';
@@ -100,6 +101,40 @@ test.describe('of our own page', () => {
     status = 200;
     await widget.waitState(sample.name, 'done');
   });
+
+  test('nothing of it comes, and nothing fails: that is said as well', async ({ widget, net, files, page }) => {
+    await page.clock.install();
+    const open = net.gate(REST);
+    await widget.open();
+    const sample = await files.sample('silence.bin', MIB);
+    await widget.input.setInputFiles(sample.path);
+    await expect(widget.total).toContainText('Starting');
+    await page.clock.runFor(10_000);
+    await expect(widget.total).toContainText('The server is not available at the moment.');
+    open();
+    await widget.waitState(sample.name, 'done');
+  });
+
+  test('what waits can be taken back, and stays what was said of it when more is picked', async ({ widget, files, page, silence }) => {
+    silence.allowFailedRequests();
+    await page.route(REST, (route) => route.fulfill({ status: 404, body: '' }));
+    await widget.open();
+    const [first, second] = [await files.sample('first.bin', MIB), await files.sample('second.bin', MIB)];
+    await widget.input.setInputFiles(first.path);
+    const outdated = 'This page is out of date. Reload it, then choose the files again.';
+    await expect(widget.total).toContainText(outdated);
+    await widget.input.setInputFiles(second.path);
+    expect(await widget.total.textContent()).toContain(outdated);
+    await expectNoViolations(page, 'files wait');
+    await widget.button('cancel-all').click();
+    await expect(widget.total).toBeHidden();
+    await expect(widget.input, 'the button is gone').toBeFocused();
+    expect(await page.evaluate(() => dispatchEvent(new Event('beforeunload', { cancelable: true }))), 'nobody is asked').toBe(true);
+    await page.unroute(REST);
+    await widget.input.setInputFiles(second.path);
+    await widget.waitState(second.name, 'done');
+    expect(await names(page)).toEqual([second.name]);
+  });
 });
 
 test.describe('of the tag', () => {
@@ -157,6 +192,40 @@ test.describe('of the tag', () => {
     expect((await page.evaluate(() => window.told)).filter((told) => typeof told === 'string' || told === 0)).toEqual(['one.txt', 'two.txt', 'three.txt', 0]);
     await tag.evaluate((host: PlimsollUpload) => host.resume());
     await expect.poll(() => tag.evaluate((host: PlimsollUpload) => ({ busy: host.busy, valid: host.form?.checkValidity(), stored: host.receipts.length }))).toEqual({ busy: false, valid: true, stored: 3 });
+  });
+
+  test('a reset form has nothing that waits; and what nobody waits for any more is not asked for', async ({ page, silence }) => {
+    test.skip(!cut, 'a debug build is whole');
+    silence.allowFailedRequests();
+    await page.clock.install();
+    let asked = 0;
+    await page.route(REST, (route) => ((asked += 1), route.fulfill({ status: 503, body: '' })));
+    const tag = await open(page, '<form><plimsoll-upload></plimsoll-upload></form>');
+    await tag.evaluate((host: PlimsollUpload) => host.add([new File(['x'], 'x.txt')]));
+    await expect(tag.locator('[data-pl-total]')).toContainText('not available');
+    expect(await tag.evaluate((host: PlimsollUpload) => host.form!.checkValidity())).toBe(false);
+    const after = await tag.evaluate((host: PlimsollUpload) => (host.form!.reset(), { valid: host.form!.checkValidity(), busy: host.busy }));
+    expect(after).toEqual({ valid: true, busy: false });
+    // From the try that is under way, or from the next, it learns that nobody waits.
+    const most = asked + 1;
+    for (let minute = 0; minute < 5; minute++) {
+      await page.clock.runFor(60_000);
+      // What was asked for by now has been answered.
+      await page.evaluate(async () => (await fetch(location.href)).text());
+    }
+    expect(asked).toBeLessThanOrEqual(most);
+  });
+
+  test('what one was told of the network before, another has not to hear later', async ({ page }) => {
+    const tags = await open(page, '<plimsoll-upload></plimsoll-upload><plimsoll-upload></plimsoll-upload>');
+    const add = (at: number, name: string) => tags.nth(at).evaluate((host: PlimsollUpload, name) => host.add([new File(['x'], name)]), name);
+    await page.evaluate(() => dispatchEvent(new Event('offline')));
+    await add(0, 'one.txt');
+    await expect(tags.nth(0).locator('[data-name="one.txt"] [data-pl-status]')).toHaveText('Offline. Goes on when the network is back');
+    await page.evaluate(() => dispatchEvent(new Event('online')));
+    await expect(tags.nth(0).locator('[data-name="one.txt"]')).toHaveAttribute('data-state', 'done');
+    await add(1, 'two.txt');
+    await expect(tags.nth(1).locator('[data-name="two.txt"]')).toHaveAttribute('data-state', 'done');
   });
 
   test('several of a page fetch it once', async ({ page }) => {

@@ -134,6 +134,11 @@ impl Runtime {
         self.0.hold_as_well(Box::new(then));
     }
 
+    /// Lets go of the files that wait to be taken in.
+    pub(crate) fn drop_waiting(&self) {
+        self.0.drop_waiting();
+    }
+
     /// Runs this to its end, beside everything else.
     pub(crate) fn run(&self, task: impl Future<Output = ()> + 'static) {
         clock::spawn(task);

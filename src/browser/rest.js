@@ -3,7 +3,10 @@
 // is in it.
 
 /**
- * Resolves when the bundle is whole; `failed` is called after each try that failed, and told whether the server does not
- * have it any more. Without it there is one try, because a file may be coming.
+ * Resolves to `true` when the bundle is whole. `failed` is called whenever it could not be had, or is long in coming, and
+ * told whether the server does not have it any more; it tells whether anybody waits still, and if not, there is no other
+ * try. Without it there is one try, because a file may be coming.
  */
-export async function rest(_failed) {}
+export async function rest(_failed) {
+  return true;
+}

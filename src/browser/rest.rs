@@ -2,12 +2,13 @@
 //! that works on files. What comes before it waits here, in order, and nothing of it is lost. Must never know what
 //! becomes of what waits.
 //!
-//! Functions of that part are called by nobody before it is here: whoever could, asks [`Inner::is_whole`] first. The
-//! build cuts the bundle by the functions' names (`scripts/site.mjs`), which is why the first of them are never inlined.
+//! Functions of that part are called by nobody before it is here: whoever could, asks [`Inner::is_whole`] first, or
+//! belongs to a row, of which there is none before. The build cuts the bundle by the functions' names
+//! (`scripts/site.mjs`), which is why the first of them are never inlined.
 
 use std::{
     cell::{Cell, RefCell},
-    rc::Rc,
+    rc::{Rc, Weak},
 };
 
 use gloo_events::EventListener;
@@ -34,13 +35,20 @@ thread_local! {
 /// What one widget has put off.
 #[derive(Default)]
 pub(super) struct Held {
-    jobs: RefCell<Vec<Box<dyn FnOnce()>>>,
-    /// How many files wait among them.
-    files: Cell<u32>,
-    /// Asks whoever leaves the page with files that wait.
-    guard: RefCell<Option<EventListener>>,
+    jobs: RefCell<Vec<Job>>,
+    /// Whether somebody waits for the rest already.
+    loading: Cell<bool>,
+    /// Why it could not be had yet.
+    lack: Cell<Option<Lack>>,
     /// Whether the browser has said that the network is gone.
     offline: Cell<bool>,
+}
+
+/// Something that is done as soon as the bundle is whole.
+struct Job {
+    /// How many files wait with it.
+    files: usize,
+    run: Box<dyn FnOnce()>,
 }
 
 /// Listens for the first sign of a file.
@@ -62,50 +70,39 @@ impl Inner {
     }
 
     /// Does this after all that waits already, as soon as the bundle is whole. So many files wait with it.
-    pub(super) fn hold(self: &Rc<Self>, files: usize, job: Box<dyn FnOnce()>) {
-        let held = &self.held;
-        let first = held.jobs.borrow().is_empty();
-        held.jobs.borrow_mut().push(job);
-        if first {
-            let (inner, failed) = (Rc::downgrade(self), Rc::downgrade(self));
-            clock::spawn(async move {
-                let failed = Closure::<dyn FnMut(bool)>::new(move |gone| {
-                    if let Some(inner) = failed.upgrade() {
-                        let online = window().is_none_or(|window| window.navigator().on_line());
-                        inner.tell_waiting(Some(match (gone, online) {
-                            (true, _) => Lack::Outdated,
-                            (false, true) => Lack::Down,
-                            (false, false) => Lack::Offline,
-                        }));
-                    }
-                });
-                // It comes, however long that takes.
-                let _ = JsFuture::from(script::rest(Some(&failed))).await;
-                WHOLE.set(true);
-                if let Some(inner) = inner.upgrade() {
-                    inner.let_go();
-                }
-            });
+    pub(super) fn hold(self: &Rc<Self>, files: usize, run: Box<dyn FnOnce()>) {
+        self.held.jobs.borrow_mut().push(Job { files, run });
+        if !self.held.loading.replace(true) {
+            clock::spawn(load(Rc::downgrade(self)));
         }
         if files > 0 {
-            held.files.set(held.files.get() + u32::try_from(files).unwrap_or(u32::MAX));
-            held.guard.replace(self.guard());
-            self.tell_waiting(None);
+            self.tell_waiting();
         }
     }
 
     /// Does this in its turn, if anything waits at all: about an empty list there is nothing to be said.
-    pub(super) fn hold_as_well(&self, job: Box<dyn FnOnce()>) {
+    pub(super) fn hold_as_well(&self, run: Box<dyn FnOnce()>) {
         let mut jobs = self.held.jobs.borrow_mut();
         if !jobs.is_empty() {
-            jobs.push(job);
+            jobs.push(Job { files: 0, run });
         }
+    }
+
+    /// Lets go of the files that wait.
+    pub(super) fn drop_waiting(&self) {
+        self.held.jobs.borrow_mut().retain(|job| job.files == 0);
+        self.tell_waiting();
     }
 
     /// The page tells something of itself. Of what it told before there was a list only one thing matters then: whether
     /// the network is gone.
     pub(super) fn page_tells(self: &Rc<Self>, event: Event) {
         if self.is_whole() {
+            // Another widget may have made the bundle whole; what this one was told before is older than this.
+            match event {
+                Event::Online => self.held.offline.set(false),
+                _ => self.catch_up(),
+            }
             (self.deliver)(event);
         } else if self.held.jobs.borrow().is_empty() {
             match event {
@@ -126,20 +123,60 @@ impl Inner {
         }
     }
 
-    fn let_go(self: &Rc<Self>) {
-        for job in self.held.jobs.take() {
-            job();
+    fn let_go(&self) {
+        self.held.lack.set(None);
+        let jobs = self.held.jobs.take();
+        let files = jobs.iter().any(|job| job.files > 0);
+        for job in jobs {
+            (job.run)();
         }
-        self.held.guard.take();
-        if self.held.files.take() > 0 {
-            self.tell_waiting(None);
+        if files {
+            self.tell_waiting();
         }
     }
 
-    fn tell_waiting(&self, failed: Option<Lack>) {
-        let files = self.held.files.get();
-        if files > 0 || failed.is_none() {
-            (self.waiting)(Waiting { files, failed });
+    fn tell_waiting(&self) {
+        let files = self.held.jobs.borrow().iter().map(|job| job.files).sum::<usize>();
+        (self.waiting)(Waiting { files: files.try_into().unwrap_or(u32::MAX), failed: self.held.lack.get() });
+    }
+
+    /// What is waited for could not be had. `true`: somebody waits for it still.
+    fn missed(&self, gone: bool) -> bool {
+        let online = window().is_none_or(|window| window.navigator().on_line());
+        self.held.lack.set(Some(match (gone, online) {
+            (true, _) => Lack::Outdated,
+            (false, true) => Lack::Down,
+            (false, false) => Lack::Offline,
+        }));
+        let (waits, files) = {
+            let jobs = self.held.jobs.borrow();
+            (!jobs.is_empty(), jobs.iter().any(|job| job.files > 0))
+        };
+        if files {
+            self.tell_waiting();
+        }
+        waits
+    }
+}
+
+/// Waits until the bundle is whole, however long that takes, and has done then what waits for it.
+async fn load(inner: Weak<Inner>) {
+    let told = inner.clone();
+    let failed = Closure::<dyn FnMut(bool) -> bool>::new(move |gone| {
+        told.upgrade().is_some_and(|inner| inner.missed(gone))
+    });
+    loop {
+        let whole = JsFuture::from(script::rest(Some(&failed))).await.is_ok_and(|whole| whole.is_truthy());
+        if whole {
+            WHOLE.set(true);
+        }
+        let Some(inner) = inner.upgrade() else { return };
+        if whole {
+            inner.let_go();
+        }
+        // Something may have come after the last that was waited for had gone.
+        if inner.held.jobs.borrow().is_empty() {
+            return inner.held.loading.set(false);
         }
     }
 }
@@ -149,6 +186,6 @@ mod script {
 
     #[wasm_bindgen(module = "/src/browser/rest.js")]
     extern "C" {
-        pub(super) fn rest(failed: Option<&Closure<dyn FnMut(bool)>>) -> Promise;
+        pub(super) fn rest(failed: Option<&Closure<dyn FnMut(bool) -> bool>>) -> Promise;
     }
 }

@@ -34,8 +34,8 @@ pub struct FileInfo {
 /// Something that happened to a file, or to all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UploadEvent {
-    /// Files were handed over before everything that works on files was there: so many wait to be taken in, and are then
-    /// told of one by one; 0 once none waits any more. Not told where they are taken in at once.
+    /// Files were handed over before everything that works on files was there: so many wait to be taken in, and are
+    /// then told of one by one; 0 once none waits any more. Not told where they are taken in at once.
     Waiting {
         /// Files and folders.
         files: u32,

@@ -1,12 +1,16 @@
 //! Between the views and the queue: hands events in, has commands carried out, and redraws only the rows that
-//! changed, of those that are drawn at all: nothing here walks the list for an event. Must never decide what happens to a file (the queue does) nor how (the runtime does).
+//! changed, of those that are drawn at all: nothing here walks the list for an event. Must never decide what happens
+//! to a file (the queue does) nor how (the runtime does).
 //!
 //! Events may arrive while another is being handled: carrying out a command can make the browser call back at once.
 //! They wait in a small inbox, so the queue is never entered twice.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use leptos::prelude::*;
@@ -17,7 +21,7 @@ use crate::{
         command::{Command, Notice, Runtime as _},
         event::{Event, FileId, RequestId, Scope},
         news::FileInfo,
-        view::{Lack, RowState, RowView, TotalView, Waiting},
+        view::{Lack, Offers, RowState, RowView, TotalView, Waiting},
         window::{Sight, Window},
     },
     wire::{Options, Receipt, options::find},
@@ -56,6 +60,8 @@ struct Shared {
     said: ArcRwSignal<String>,
     /// What is said of files that wait until they can be taken in.
     waits: ArcRwSignal<Option<Word>>,
+    /// How many files wait.
+    waiting: AtomicU32,
     labels: ArcRwSignal<Labels>,
     on_stored: Option<Callback<Receipt>>,
     hooks: Hooks,
@@ -188,6 +194,7 @@ impl Controller {
                 total: ArcRwSignal::default(),
                 said: ArcRwSignal::default(),
                 waits: ArcRwSignal::default(),
+                waiting: AtomicU32::new(0),
                 labels,
                 on_stored,
                 hooks,
@@ -205,8 +212,16 @@ impl Controller {
     }
 
     /// Carries out something that a person wants, and keeps the keyboard's place when that takes a button away.
-    #[inline(never)]
     pub(crate) fn wish(&self, event: Event) {
+        if self.0.runtime.is_whole() {
+            return self.wish_now(event);
+        }
+        self.0.deliver(event);
+        self.0.runtime.keep_focus("[data-pl-row]", 0, BUTTON);
+    }
+
+    #[inline(never)]
+    fn wish_now(&self, event: Event) {
         let back = match event {
             Event::Undo => {
                 // What was said is no longer true; and said again, it is to be heard again.
@@ -289,27 +304,34 @@ impl Shared {
     /// Files wait until they can be taken in, or none does any more.
     fn waiting(&self, Waiting { files, failed }: Waiting) {
         let total = match files {
-            0 => self.sum(),
-            _ => TotalView { gathering: true, ..self.total.get_untracked() },
+            0 if self.runtime.is_whole() => self.sum(),
+            0 => TotalView::default(),
+            _ => {
+                let offers = Offers { cancel: true, ..Offers::default() };
+                TotalView { gathering: true, offers, ..TotalView::default() }
+            }
         };
-        self.waits.set((files > 0).then_some(match failed {
+        let word = match failed {
             None => Word::Creating,
             Some(Lack::Offline) => Word::Offline,
             Some(Lack::Down) => Word::ErrorDown,
             Some(Lack::Outdated) => Word::ErrorOutdated,
-        }));
-        let told = self.waits.get_untracked().filter(|_| failed.is_some());
-        if let Some(word) = told {
-            let text = self.labels.with_untracked(|labels| labels.text(word));
-            if self.said.with_untracked(|said| *said != text) {
-                self.said.set(text);
-            }
+        };
+        let (before, now) = (self.waits.get_untracked(), (files > 0).then_some(word));
+        if before != now {
+            self.waits.set(now);
+            let aloud = now.filter(|_| failed.is_some());
+            self.said.set(
+                aloud.map_or_else(String::new, |word| self.labels.with_untracked(|labels| labels.text(word))),
+            );
         }
         if self.total.with_untracked(|old| *old != total) {
             self.runtime.busy(total.is_busy());
             self.total.set(total);
         }
-        if let Some(on_event) = self.hooks.on_event {
+        if self.waiting.swap(files, Relaxed) != files
+            && let Some(on_event) = self.hooks.on_event
+        {
             on_event.run(UploadEvent::Waiting { files });
         }
     }
@@ -349,6 +371,10 @@ impl Shared {
     fn deliver(self: &Arc<Self>, event: Event) {
         if self.runtime.is_whole() {
             return self.deliver_now(event);
+        }
+        // What waits has no row to be cancelled in.
+        if event == Event::Cancel(Scope::All) {
+            return self.runtime.drop_waiting();
         }
         let shared = Arc::downgrade(self);
         self.runtime.in_turn(move || Reach(shared).deliver(event));

@@ -14,7 +14,7 @@ use super::{
     button,
     controller::Controller,
     facts::{facts, flag},
-    labels::{Labels, Said, Word, says},
+    labels::{Word, says},
     press,
     progress_bar::{Level, ProgressBar},
     rows::Rows,
@@ -71,13 +71,13 @@ pub(crate) fn TotalLine(
                 tell("data-done", Some(total.done.to_string()));
                 tell("data-failed", Some(total.failed.to_string()));
                 tell("data-waiting", truth(waits));
-                tell("hidden", flag(total.listed == 0 && !total.offers.undo && !waits));
+                tell("hidden", flag(total.listed == 0 && !total.offers.undo && !total.gathering));
             });
         })
     };
-    let sum: Said = {
+    let sum: Arc<dyn Fn() -> String + Send + Sync> = {
         let (total, labels) = (total.clone(), labels.clone());
-        Box::new(move || {
+        Arc::new(move || {
             labels.with(|labels| match waits.get() {
                 Some(word) => labels.text(word),
                 None => total.with(|total| text::total(labels, total)),
@@ -85,8 +85,8 @@ pub(crate) fn TotalLine(
         })
     };
     let level = {
-        let (total, labels) = (total.clone(), labels.clone());
-        Arc::new(move || labels.with(|labels| total.with(|total| level(labels, total))))
+        let (total, sum) = (total.clone(), Arc::clone(&sum));
+        Arc::new(move || Level { spoken: sum(), ..total.with(level) })
     };
     let by_state = RwSignal::new(false);
     let sort = {
@@ -114,7 +114,7 @@ pub(crate) fn TotalLine(
         };
     view! {
         <div class="pl-total" part="total" data-pl-total="" {..line}>
-            <p class="pl-sum" part="sum" tabindex="-1"><bdi>{sum}</bdi></p>
+            <p class="pl-sum" part="sum" tabindex="-1"><bdi>{move || sum()}</bdi></p>
             <div class="pl-actions">
                 {sort}
                 {all("retry-all", Word::RetryAll, |total| total.offers.retry, Event::Retry)}
@@ -129,13 +129,15 @@ pub(crate) fn TotalLine(
     }
 }
 
-fn level(labels: &Labels, total: &TotalView) -> Level {
+/// Without its words.
+fn level(total: &TotalView) -> Level {
     // Whole numbers throughout; dividing first keeps a hundred times a size within 64 bits.
     let sent = total.sent.min(total.size) / (total.size / 100).max(1);
     Level {
         percent: total.percent,
         sent_percent: (sent.min(100) as u8).max(total.percent),
-        known: true,
-        spoken: text::total(labels, total),
+        // Of what is only on its way into the list nobody knows how much it is.
+        known: total.listed > 0 || !total.gathering,
+        spoken: String::new(),
     }
 }

@@ -46,6 +46,7 @@ pub(crate) fn retry(row: &RowView) -> Word {
 }
 
 /// Where a file stands, in words.
+#[inline(never)]
 pub(crate) fn status(labels: &Labels, row: &RowView) -> String {
     let word = match row.state {
         RowState::Rejected => Word::Rejected,
@@ -222,8 +223,12 @@ pub(crate) fn source(labels: &Labels, row: &RowView) -> String {
 
 /// The whole list in one line.
 pub(crate) fn total(labels: &Labels, total: &TotalView) -> String {
-    // Of an empty list there is nothing to say.
-    if total.listed == 0 && !total.offers.undo { String::new() } else { sum(labels, total) }
+    match total.listed == 0 && !total.offers.undo {
+        true if total.gathering => labels.text(Word::Creating),
+        // Of an empty list there is nothing to say.
+        true => String::new(),
+        false => sum(labels, total),
+    }
 }
 
 #[inline(never)]
