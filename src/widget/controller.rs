@@ -320,10 +320,13 @@ impl Shared {
         let (before, now) = (self.waits.get_untracked(), (files > 0).then_some(word));
         if before != now {
             self.waits.set(now);
-            let aloud = now.filter(|_| failed.is_some());
-            self.said.set(
-                aloud.map_or_else(String::new, |word| self.labels.with_untracked(|labels| labels.text(word))),
-            );
+            let text = |word| self.labels.with_untracked(|labels| labels.text(word));
+            let is_said = |word| self.said.with_untracked(|said| *said == text(word));
+            if let Some(word) = now.filter(|_| failed.is_some()) {
+                self.said.set(text(word));
+            } else if before.is_some_and(is_said) {
+                self.said.set(String::new());
+            }
         }
         if self.total.with_untracked(|old| *old != total) {
             self.runtime.busy(total.is_busy());
