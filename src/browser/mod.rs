@@ -134,9 +134,9 @@ impl Runtime {
         self.0.hold_as_well(Box::new(then));
     }
 
-    /// Lets go of the files that wait to be taken in.
-    pub(crate) fn drop_waiting(&self) {
-        self.0.drop_waiting();
+    /// Lets go of the files that wait for what could not be had. `false`: it is on its way, and so are they.
+    pub(crate) fn drop_waiting(&self) -> bool {
+        self.0.drop_waiting()
     }
 
     /// Runs this to its end, beside everything else.

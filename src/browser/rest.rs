@@ -88,10 +88,14 @@ impl Inner {
         }
     }
 
-    /// Lets go of the files that wait.
-    pub(super) fn drop_waiting(&self) {
-        self.held.jobs.borrow_mut().retain(|job| job.files == 0);
-        self.tell_waiting();
+    /// Lets go of the files that wait for what could not be had. `false`: it is on its way, and so are they.
+    pub(super) fn drop_waiting(&self) -> bool {
+        let stuck = self.held.lack.get().is_some();
+        if stuck {
+            self.held.jobs.borrow_mut().retain(|job| job.files == 0);
+            self.tell_waiting();
+        }
+        stuck
     }
 
     /// The page tells something of itself. Of what it told before there was a list only one thing matters then: whether

@@ -375,9 +375,9 @@ impl Shared {
         if self.runtime.is_whole() {
             return self.deliver_now(event);
         }
-        // What waits has no row to be cancelled in.
-        if event == Event::Cancel(Scope::All) {
-            return self.runtime.drop_waiting();
+        // What cannot be taken in has no row to be cancelled in.
+        if event == Event::Cancel(Scope::All) && self.runtime.drop_waiting() {
+            return;
         }
         let shared = Arc::downgrade(self);
         self.runtime.in_turn(move || Reach(shared).deliver(event));

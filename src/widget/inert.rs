@@ -46,7 +46,9 @@ impl Runtime {
     pub(crate) fn in_turn(&self, _then: impl FnOnce() + 'static) {}
 
     /// No file waits here.
-    pub(crate) fn drop_waiting(&self) {}
+    pub(crate) fn drop_waiting(&self) -> bool {
+        false
+    }
 
     /// Nobody is asked here.
     pub(crate) fn run(&self, _task: impl Future<Output = ()> + 'static) {}
