@@ -247,6 +247,8 @@ test('an upload that a reload has interrupted goes on with the very bytes it was
   net.behave({ kind: 'stall', after: 500_000, times: 1 });
   await album.pick(await album.write('interrupted.png', original));
   await expect.poll(() => net.read).toBeGreaterThan(500_000);
+  // What is on the way when the line goes is nobody's: some of it the server must have.
+  await expect.poll(() => album.host.evaluate((host: PlimsollUpload) => host.files[0]?.received)).toBeGreaterThan(0);
   const kept = () => album.page.evaluate(() => window.plSizes());
   await expect.poll(kept).toHaveLength(1);
   const [size = 0] = await kept();
