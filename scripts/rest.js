@@ -18,7 +18,7 @@ let coming;
 const imports = () => ({ ...firstHalf.imports(), LINK: firstHalf.exports() });
 
 async function load() {
-  // A connection of before nothing may come by any more.
+  // By a connection from before that, nothing may come any more.
   const old = new AbortController(), back = () => old.abort();
   addEventListener('online', back);
   try {

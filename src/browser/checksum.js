@@ -8,7 +8,7 @@
 const STEP = 2 ** 24;
 // Milliseconds without work after which the worker goes. It holds nothing that is not sent to it again.
 const IDLE = 5_000;
-// Milliseconds without an answer after which it is taken for dead: of each that ends no browser tells.
+// Milliseconds without an answer after which it is taken for dead: browsers do not tell of every one that ends.
 const PATIENCE = 30_000;
 
 /** How far each file is hashed, and how far it is to be; gone with the file. */

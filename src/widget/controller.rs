@@ -289,6 +289,7 @@ impl Controller {
     }
 }
 
+// What is never inlined is only needed when there is a file, and waits for the first: by its name (scripts/site.mjs).
 impl Shared {
     #[inline(never)]
     fn views(&self) -> Vec<RowView> {

@@ -46,6 +46,7 @@ pub(crate) fn retry(row: &RowView) -> Word {
 }
 
 /// Where a file stands, in words.
+// Never inlined, here and elsewhere: scripts/site.mjs has what only files need wait for the first, by its name.
 #[inline(never)]
 pub(crate) fn status(labels: &Labels, row: &RowView) -> String {
     let word = match row.state {
@@ -223,11 +224,13 @@ pub(crate) fn source(labels: &Labels, row: &RowView) -> String {
 
 /// The whole list in one line.
 pub(crate) fn total(labels: &Labels, total: &TotalView) -> String {
-    match total.listed == 0 && !total.offers.undo {
-        true if total.gathering => labels.text(Word::Creating),
+    if total.listed > 0 || total.offers.undo {
+        sum(labels, total)
+    } else if total.gathering {
+        labels.text(Word::Creating)
+    } else {
         // Of an empty list there is nothing to say.
-        true => String::new(),
-        false => sum(labels, total),
+        String::new()
     }
 }
 
