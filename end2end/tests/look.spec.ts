@@ -33,13 +33,7 @@ test('reduced motion: nothing moves but the values', async ({ calm, net, files, 
   expect(await calm.evaluate(() => matchMedia('(prefers-reduced-motion: reduce)').matches)).toBe(true);
   net.behave({ kind: 'slow', rate: 2_000_000 });
   await widget.pick(slow);
-  const moving = new Set<string>();
-  await expect
-    .poll(async () => {
-      for (const name of await motions(calm)) moving.add(name);
-      return (await widget.rows()).at(0)?.state;
-    }, { intervals: [20] })
-    .toBe('done');
+  const moving = await movedUntil(widget, 'done');
   net.behave({ kind: 'hold', frames: 'processing' });
   await widget.pick(held);
   await widget.waitState(held.name, 'processing');
@@ -57,13 +51,7 @@ test('reduced motion in the tag as well', async ({ calm, net, files, silence }) 
   expect(await calm.evaluate(() => matchMedia('(prefers-reduced-motion: reduce)').matches)).toBe(true);
   net.behave({ kind: 'hold', frames: 'processing' });
   await widget.pick(sample);
-  const moving = new Set<string>();
-  await expect
-    .poll(async () => {
-      for (const name of await motions(calm)) moving.add(name);
-      return (await widget.rows()).at(0)?.state;
-    }, { intervals: [20] })
-    .toBe('processing');
+  const moving = await movedUntil(widget, 'processing');
   for (const name of await motions(calm)) moving.add(name);
   net.release();
   await widget.waitState(sample.name, 'done');
@@ -112,6 +100,18 @@ async function withFirefox(prefs: Record<string, string | number | boolean>, use
   } finally {
     await browser.close();
   }
+}
+
+/** What has moved until the first row is in this state. */
+async function movedUntil(widget: Widget, state: string): Promise<Set<string>> {
+  const moving = new Set<string>();
+  await expect
+    .poll(async () => {
+      for (const name of await motions(widget.page)) moving.add(name);
+      return (await widget.rows()).at(0)?.state;
+    }, { intervals: [20] })
+    .toBe(state);
+  return moving;
 }
 
 /** Animations and transitions that run now and last long enough to be seen. */
