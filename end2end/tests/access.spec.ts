@@ -156,6 +156,7 @@ test('a whole job by keyboard, and all that is heard of it', async ({ page, net,
   await expectFocus(page, 'focus after remove');
   // What is stored is linked from its row.
   await tabTo(page, widget.row(long.name).getByRole('link'));
+  await expect.poll(async () => (await widget.stored())[0]?.name).toBe(long.name);
   expect(await widget.row(long.name).getByRole('link').evaluate((link: HTMLAnchorElement) => link.href)).toBe((await widget.stored())[0]!.href);
   await pressOn(page, widget.button('clear'), 'Space');
   await expect(widget.row(long.name)).toHaveCount(0);

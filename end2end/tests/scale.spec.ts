@@ -31,6 +31,25 @@ test('a thousand files: each stored once, and few nodes in the page', async ({ w
   expect((await server.files()).length - before).toBe(COUNT);
 });
 
+test('files that are stored fast are drawn together, in the list below and on the tab', async ({ widget, page }) => {
+  await widget.open();
+  const told = await page.evaluateHandle(() => {
+    const told = { list: 0, tab: 0, began: performance.now() };
+    new MutationObserver(() => told.list++).observe(document.querySelector('.pl-shelf')!, { childList: true });
+    new MutationObserver(() => told.tab++).observe(document.querySelector('title')!, { childList: true });
+    return told;
+  });
+  await pickMany(page, 200);
+  await expect(widget.total).toHaveAttribute('data-done', '200', { timeout: 60_000 });
+  await expect(page).toHaveTitle(/^\u2713/);
+  await expect(widget.uploads.and(page.locator('[data-name="many-00199.txt"]'))).toHaveCount(1);
+  await expect(widget.uploads).toHaveCount(50);
+  const { list, tab, took } = await told.evaluate(({ list, tab, began }) => ({ list, tab, took: performance.now() - began }));
+  // The first and the last at once; between them pauses of half a second, and of a quarter.
+  expect(list).toBeLessThanOrEqual(took / 500 + 2);
+  expect(tab).toBeLessThanOrEqual(took / 250 + 2);
+});
+
 test('scrolled anywhere, the rows there are shown, in their places', async ({ widget, net, page }) => {
   await widget.open();
   net.behave({ kind: 'stall', after: 0 });

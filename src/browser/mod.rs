@@ -320,17 +320,19 @@ impl command::Runtime for Runtime {
 pub(crate) struct Questions {
     asked: SendWrapper<Rc<Keyed<UploadId, Request>>>,
     later: SendWrapper<Later>,
+    rest: SendWrapper<Later>,
 }
 
 /// A short list of guards, each under its key.
 type Keyed<K, V> = RefCell<Vec<(K, V)>>;
-/// The one thing that is put off until the page has settled.
+/// The one thing that is put off.
 type Later = RefCell<Option<Timeout>>;
 
 impl Questions {
     /// No questions yet.
     pub(crate) fn new() -> Self {
-        Self { asked: SendWrapper::new(Rc::default()), later: SendWrapper::new(Later::default()) }
+        let later = || SendWrapper::new(Later::default());
+        Self { asked: SendWrapper::new(Rc::default()), later: later(), rest: later() }
     }
 
     /// Posts the id to the deleting form's own action, and says whether the server agreed.
@@ -362,6 +364,11 @@ impl Questions {
         self.later.replace(Some(clock::after(0, move || {
             then(-(js_sys::Date::new_0().get_timezone_offset() as i32));
         })));
+    }
+
+    /// Calls back after so many milliseconds, in place of what was to be called back before.
+    pub(crate) fn rest(&self, pause_ms: u32, then: impl FnOnce() + 'static) {
+        self.rest.replace(Some(clock::after(pause_ms, then)));
     }
 }
 

@@ -6,6 +6,8 @@
 const NONE = { text: '', shapes: '', badge: 0, ended: false };
 /** Events of a person who is at the page. */
 const LOOKS = ['focus', 'pointerdown', 'keydown', 'visibilitychange'];
+/** Milliseconds between two sights of what is on its way: of small files hundreds end in a second. */
+const PAUSE_MS = 250;
 const VALUES = ['data-percent', 'data-active', 'data-failed', 'data-gathering'];
 /** To be seen on dark bars and on light ones: what is not there yet, what is, all, and what needs somebody. */
 const [REST, PART, ALL, WARNING] = ['#8fb3b8', '#178a94', '#2b9a5b', '#d5453f'];
@@ -13,6 +15,8 @@ const [REST, PART, ALL, WARNING] = ['#8fb3b8', '#178a94', '#2b9a5b', '#d5453f'];
 /** The forms of the widgets, and the line over all files of each. */
 const followed = new Map();
 let shown = NONE;
+/** Runs while what is on its way has just been shown. */
+let pause;
 /** Whether somebody has seen how it ended. */
 let looked = false;
 let values;
@@ -24,6 +28,8 @@ let written = '';
 /** Our icon, while there is one; the page's own, with what they were before they gave way. */
 let icon;
 let aside = [];
+/** How languages write a share. */
+const formats = new Map();
 /** Addresses of icons by their shapes: some twenty, never taken back, because a tab fetches them when it likes. */
 const urls = new Map();
 /** The policy of the page does not allow such icons. */
@@ -43,6 +49,13 @@ export async function title(form, on) {
 function update() {
   const mark = read();
   if (mark.text === shown.text && mark.badge === shown.badge) return;
+  // How it ended, and that there is nothing to say, is shown at once.
+  if (pause && mark.text && !mark.ended) return;
+  clearTimeout(pause);
+  pause = setTimeout(() => {
+    pause = undefined;
+    update();
+  }, PAUSE_MS);
   // A page that puts its own title back each time has the last word, until there is something else to show.
   titles ??= new MutationObserver(() => document.title === own || name(shown.text));
   titles.disconnect();
@@ -85,11 +98,16 @@ function read() {
 }
 
 function share(percent, lang) {
+  if (!formats.has(lang)) formats.set(lang, format(lang));
+  return formats.get(lang).format(percent / 100);
+}
+
+function format(lang) {
   try {
-    return new Intl.NumberFormat(lang || undefined, { style: 'percent' }).format(percent / 100);
+    return new Intl.NumberFormat(lang || undefined, { style: 'percent' });
   } catch {
     // A page with words of its own may call their language what it likes.
-    return share(percent);
+    return format();
   }
 }
 

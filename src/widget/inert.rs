@@ -135,6 +135,9 @@ impl Questions {
 
     /// The server does not know where the reader is.
     pub(crate) fn settled(&self, _then: impl FnOnce(i32) + 'static) {}
+
+    /// A page is written once.
+    pub(crate) fn rest(&self, _pause_ms: u32, _then: impl FnOnce() + 'static) {}
 }
 
 /// Nothing random is needed where nothing is sent.

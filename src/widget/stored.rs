@@ -14,13 +14,16 @@ use super::{
 
 /// Files that are shown, newest first, as long as nobody asks for all; more only when the server has shown more.
 const SHOWN: usize = 50;
+/// Milliseconds that the list stays as it is drawn while nobody wants it otherwise: small files come by the hundred in a
+/// second, and drawing each of them took longer than storing it.
+const PAUSE_MS: u32 = 500;
 /// Where the deleting form is sent.
 const DELETE_ACTION: &str = "/api/delete_upload";
 
 /// The list, kept up to date by whoever holds the signal.
 #[component]
 pub fn StoredUploads(
-    /// The stored files, newest first.
+    /// The stored files, newest first. Changes that come fast are shown together, twice in a second.
     uploads: RwSignal<Vec<Receipt>>,
     /// Language of the texts; see [`Options::lang`], but the page around is not asked.
     #[prop(optional, into)]
@@ -49,6 +52,16 @@ pub(crate) fn Shelf(uploads: RwSignal<Vec<Receipt>>, labels: ArcRwSignal<Labels>
     });
 
     let shown = RwSignal::new(uploads.with_untracked(Vec::len).max(SHOWN));
+    let pace = Pace::new();
+    let drawn = move || {
+        let (keeps, shown) = (pace.keeps(questions), shown.get());
+        uploads.with(|list| {
+            if !keeps {
+                pace.drawn.set_value(list.iter().take(shown).cloned().collect());
+            }
+        });
+        pace.drawn.get_value()
+    };
     let show_all = says(&labels, Word::ShowAll);
     let hides = move || uploads.with(Vec::len) > shown.get();
 
@@ -64,10 +77,10 @@ pub(crate) fn Shelf(uploads: RwSignal<Vec<Receipt>>, labels: ArcRwSignal<Labels>
             <p class="pl-none" hidden=move || uploads.with(|list| !list.is_empty())>{says(&labels, Word::NoFiles)}</p>
             <ul class="pl-shelf" hidden=move || uploads.with(Vec::is_empty)>
                 <For
-                    each=move || uploads.with(|list| list.iter().take(shown.get()).cloned().collect::<Vec<_>>())
+                    each=drawn
                     key=|receipt| receipt.id.clone()
                     children=move |receipt: Receipt| view! {
-                        <StoredUpload receipt uploads refused offset_min questions labels=labels.clone()/>
+                        <StoredUpload receipt uploads pace refused offset_min questions labels=labels.clone()/>
                     }
                 />
             </ul>
@@ -76,7 +89,10 @@ pub(crate) fn Shelf(uploads: RwSignal<Vec<Receipt>>, labels: ArcRwSignal<Labels>
                 class="pl-button pl-all"
                 data-pl-all=""
                 hidden=move || !hides()
-                on:click=press(move || shown.set(usize::MAX))
+                on:click=press(move || {
+                    pace.hurry();
+                    shown.set(usize::MAX);
+                })
             >
                 {show_all}
             </button>
@@ -84,10 +100,68 @@ pub(crate) fn Shelf(uploads: RwSignal<Vec<Receipt>>, labels: ArcRwSignal<Labels>
     }
 }
 
+/// How often the list is drawn.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// What is drawn.
+    drawn: StoredValue<Vec<Receipt>>,
+    now: StoredValue<Now>,
+    goes_on: RwSignal<()>,
+}
+
+/// What is to be done with a change of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Now {
+    /// Drawn as the server wrote it.
+    Begins,
+    /// Drawn at once.
+    IsFree,
+    /// Kept for later.
+    Rests,
+    /// One has been kept already.
+    IsBehind,
+}
+
+impl Pace {
+    fn new() -> Self {
+        let (drawn, now) = (StoredValue::default(), StoredValue::new(Now::Begins));
+        Self { drawn, now, goes_on: RwSignal::new(()) }
+    }
+
+    /// Whether what is drawn stays as it is; whoever asks is called again when it need not any more.
+    fn keeps(self, questions: StoredValue<Questions>) -> bool {
+        self.goes_on.track();
+        let (next, stays) = match self.now.get_value() {
+            Now::Begins => (Now::IsFree, false),
+            Now::IsFree => (Now::Rests, false),
+            Now::Rests | Now::IsBehind => (Now::IsBehind, true),
+        };
+        self.now.set_value(next);
+        if next == Now::Rests {
+            questions.with_value(|questions| questions.rest(PAUSE_MS, move || self.go_on()));
+        }
+        stays
+    }
+
+    fn go_on(self) {
+        let is_behind = self.now.get_value() == Now::IsBehind;
+        self.hurry();
+        if is_behind {
+            self.goes_on.set(());
+        }
+    }
+
+    /// Has the next change drawn at once: somebody waits for it.
+    fn hurry(self) {
+        self.now.set_value(Now::IsFree);
+    }
+}
+
 #[component]
 fn StoredUpload(
     receipt: Receipt,
     uploads: RwSignal<Vec<Receipt>>,
+    pace: Pace,
     refused: RwSignal<Option<UploadId>>,
     offset_min: RwSignal<Option<i32>>,
     questions: StoredValue<Questions>,
@@ -106,6 +180,7 @@ fn StoredUpload(
                 }
                 let place = uploads.with_untracked(|list| list.iter().position(|receipt| receipt.id == id));
                 if let Some(place) = place {
+                    pace.hurry();
                     uploads.update(|list| drop(list.remove(place)));
                     questions.with_value(|questions| {
                         questions.keep_focus("[data-pl-upload]", place, "#pl-uploads-title");
