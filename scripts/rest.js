@@ -60,16 +60,22 @@ export async function rest(failed) {
     } finally {
       clearTimeout(late);
     }
-    await new Promise((again) => {
-      const over = () => {
-        clearTimeout(timer);
-        removeEventListener('online', over);
-        again();
-      };
-      const timer = setTimeout(over, pause);
-      addEventListener('online', over);
-    });
+    await rested(pause);
   }
+}
+
+/** After so many milliseconds, or when the network is back, or when what `early` is given is called. */
+export function rested(ms, early) {
+  return new Promise((done) => {
+    const over = () => {
+      clearTimeout(timer);
+      removeEventListener('online', over);
+      done();
+    };
+    const timer = setTimeout(over, ms);
+    addEventListener('online', over);
+    early?.(over);
+  });
 }
 
 /**

@@ -149,14 +149,24 @@ function make({ name: bundle, told: kindOf, features, waiting }) {
   glue += `\nimport { need } from '${place}';\nexport const firstHalf = { load: __wbg_load, imports: __wbg_get_imports, exports: () => wasm };\n`;
   writeFileSync(path.join(folder, `${bundle}.js`), glue);
 
-  // Each module that the bundle calls is loaded at the first call.
+  // Each module that the bundle calls is loaded at the first call, by what loads it again where that fails.
+  for (const name of ['part.js', 'outside.js']) writeFileSync(path.join(folder, name), readFileSync(path.join(root, 'scripts', name), 'utf8').replace('REST', place));
+  const parts = [];
+  const wanted = new Map();
   for (const [, names, file] of glue.matchAll(/^import \{ (.*) \} from '(\.\/snippets\/.*)';$/gm)) {
-    if (file === place) continue;
+    if (file !== place) wanted.set(file, new Set([...(wanted.get(file) ?? []), ...names.split(', ').map((name) => name.split(' as ')[0])]));
+  }
+  for (const [file, names] of wanted) {
     const at = path.join(folder, file), real = at.replace(/\.js$/, '.part.js');
     writeFileSync(real, readFileSync(at));
-    const functions = names.split(', ').map((name) => name.split(' as ')[0]);
-    const load = `const load = () => import('./${path.basename(real)}');\n`;
-    writeFileSync(at, load + functions.map((name) => `export const ${name} = (...args) => load().then((part) => part.${name}(...args));\n`).join(''));
+    const functions = [...names];
+    parts.push(real);
+    const up = '../'.repeat(file.split('/').length - 2);
+    const load = `import { part } from '${up}part.js';\nconst load = part('./${path.basename(real)}');\n`;
+    // What opens folders is stood in for until it is there.
+    writeFileSync(at, load + (path.basename(file) === 'folders.js'
+      ? `import { outside } from '${up}outside.js';\nexport const { ${functions.join(', ')} } = outside(load);\n`
+      : functions.map((name) => `export const ${name} = (...args) => load().then((part) => part.${name}(...args));\n`).join('')));
   }
 
   const early = glue.match(/^import (?!\{ .* \} from '\.\/snippets\/).*$/m);
@@ -166,7 +176,7 @@ function make({ name: bundle, told: kindOf, features, waiting }) {
   const names = ['default', ...[...glue.matchAll(/^export (?:class|function) (\w+)/gm)].map((match) => match[1])];
   writeFileSync(path.join(folder, 'entry.js'), `export { ${names.join(', ')} } from './${bundle}.js';\n`);
   const { outputFiles } = buildSync({
-    entryPoints: [path.join(folder, 'entry.js')], outdir: folder, chunkNames: 'part.[hash]',
+    entryPoints: [path.join(folder, 'entry.js'), ...parts], outdir: folder, chunkNames: 'part.[hash]',
     bundle: true, splitting: true, minify: true, format: 'esm', target: 'es2021', legalComments: 'none', write: false, logLevel: 'warning',
   });
   const texts = new Map(outputFiles.map((file) => [path.basename(file.path), file.text]));

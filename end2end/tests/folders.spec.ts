@@ -2,6 +2,7 @@
 // paths. The folder is the one that other widgets were tried with: 250 files in one directory, an empty file, a file
 // whose name begins with a dot, and some further down.
 
+import { readFileSync, readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -10,10 +11,15 @@ import { withOptions } from '../fixtures/options';
 import { Pages } from '../fixtures/pages';
 import { Widget } from '../fixtures/page';
 import { pickPaths } from '../fixtures/pick';
-import { expect, test as base } from '../fixtures/test';
+import { SITE } from '../fixtures/server';
+import { expect, test as base, type Silence } from '../fixtures/test';
 
 /** Files in the folder, the one with the dot among them. */
 const COUNT = 263;
+
+/** The file of the part that walks folders; a debug build has all its parts at once. */
+const pkg = path.join(SITE, 'pkg');
+const part = readdirSync(pkg).find((name) => /^part\..*\.js$/.test(name) && readFileSync(path.join(pkg, name), 'utf8').includes('readEntries'));
 
 const test = base.extend<{ tree: string }>({
   tree: async ({}, use) => {
@@ -145,6 +151,121 @@ test('directories are read until nothing more comes, all the way down, and each 
     await site.stop();
   }
 });
+
+test.describe('what opens folders cannot be had', () => {
+  test.skip(!part, 'a debug build has all its parts at once');
+
+  const reason = 'What opens folders could not be loaded. It is tried again.';
+
+  /** Answers with this status when the part is asked for; the answer tells how often that was. */
+  async function refuse(page: Page, silence: Silence, status: () => number): Promise<() => number> {
+    silence.allowFailedRequests();
+    // As one browser says it.
+    silence.allow(/Loading module|error loading/i);
+    let asked = 0;
+    await page.route(new RegExp(`/${part!.replaceAll('.', '\\.')}$`), (route) => {
+      asked += 1;
+      return status() === 200 ? route.continue() : route.fulfill({ status: status(), contentType: 'text/javascript', body: '' });
+    });
+    return () => asked;
+  }
+
+  test('files beside a folder are sent; the folder says so, is tried again, and comes as soon as it can', async ({ widget, page, silence }) => {
+    let status = 503;
+    const asked = await refuse(page, silence, () => status);
+    await widget.open();
+    await widget.drop.evaluate(dropFolders, ['papers']);
+    await widget.waitState('beside.txt', 'done');
+    expect((await widget.waitState('papers', 'failed')).error).toBe('no-file');
+    await expect(widget.row('papers').locator('[data-pl-reason]')).toHaveText(reason);
+    await expect(widget.button('retry', 'papers')).toBeVisible();
+    await expect(widget.total, 'nothing is under way').not.toHaveAttribute('data-gathering');
+    await expect.poll(asked, 'by itself').toBeGreaterThan(2);
+    await expect(widget.row('papers')).toHaveCount(1);
+    status = 200;
+    await widget.button('retry', 'papers').click();
+    await widget.waitState('a papers.txt', 'done');
+    await widget.waitState('b papers.txt', 'done');
+    await expect(widget.row('papers'), 'what stood for it is gone').toHaveCount(0);
+    await expect(widget.total).toHaveAttribute('data-failed', '0');
+    await expect(widget.total).toHaveAttribute('data-done', '3');
+  });
+
+  test('a folder whose row was taken off stays away', async ({ widget, page, silence }) => {
+    let status = 404;
+    await refuse(page, silence, () => status);
+    await widget.open();
+    await widget.drop.evaluate(dropFolders, ['unwanted', 'wanted']);
+    await widget.waitState('wanted', 'failed');
+    await widget.button('remove', 'unwanted').click();
+    status = 200;
+    // Both are tried in the same turn.
+    await widget.waitState('b wanted.txt', 'done');
+    expect((await widget.rows()).map(({ name }) => name).sort()).toEqual(['a wanted.txt', 'b wanted.txt', 'beside.txt']);
+    await widget.button('undo').click();
+    await widget.button('retry', 'unwanted').click();
+    await widget.waitState('b unwanted.txt', 'done');
+    await expect(widget.row('unwanted')).toHaveCount(0);
+  });
+
+  test('without a network a folder waits, and comes with it', async ({ widget, context, silence }) => {
+    silence.allowFailedRequests();
+    silence.allow(/Loading module|error loading/i);
+    await widget.open();
+    // The rest of the bundle is there.
+    await widget.input.setInputFiles({ name: 'before.txt', mimeType: 'text/plain', buffer: Buffer.from('before') });
+    await widget.waitState('before.txt', 'done');
+    await context.setOffline(true);
+    await widget.drop.evaluate(dropFolders, ['papers']);
+    await widget.waitState('papers', 'failed');
+    await expect(widget.row('papers').locator('[data-pl-reason]')).toHaveText(reason);
+    await context.setOffline(false);
+    for (const name of ['a papers.txt', 'b papers.txt', 'beside.txt']) await widget.waitState(name, 'done');
+    await expect(widget.row('papers')).toHaveCount(0);
+  });
+
+  test('of very many files those that may be folders wait, and no other', async ({ widget, page, tree, silence, browserName }) => {
+    test.skip(browserName !== 'chromium', 'only CDP can make a trusted drop');
+    let status = 503;
+    await refuse(page, silence, () => status);
+    const files = Array.from({ length: 40 }, (_, i) => path.join(tree, 'many', `file-${String(i).padStart(3, '0')}.txt`));
+    await widget.open();
+    await realDrop(page, [...files.slice(0, 20), path.join(tree, 'deep'), ...files.slice(20), path.join(tree, 'nothing here')]);
+    await expect(widget.total).toHaveAttribute('data-done', '40');
+    await expect(widget.total).toHaveAttribute('data-failed', '2');
+    await page.locator('[data-pl-frame]').evaluate((frame) => (frame.scrollTop = frame.scrollHeight));
+    await widget.waitState('nothing here', 'failed');
+    await expect(widget.row('deep').locator('[data-pl-reason]')).toHaveText(reason);
+    status = 200;
+    await expect(widget.total).toHaveAttribute('data-done', '51');
+    await widget.waitState('nothing here', 'rejected');
+    await expect(widget.row('nothing here').locator('[data-pl-reason]')).toHaveText('This folder is empty.');
+    await expect(widget.total).toHaveAttribute('data-failed', '1');
+  });
+});
+
+/** Drops a file and folders of these names, which the page makes up, each with two files. Runs in the page. */
+function dropFolders(zone: Element, names: string[]): void {
+  const entry = (fullPath: string) => ({ fullPath, name: fullPath.split('/').pop() ?? '' });
+  const file = (fullPath: string) =>
+    Object.assign(entry(fullPath), { isFile: true, isDirectory: false, file: (done: (file: File) => void) => done(new File([fullPath], entry(fullPath).name)) });
+  const folder = (name: string) =>
+    Object.assign(entry(`/${name}`), {
+      isFile: false,
+      isDirectory: true,
+      createReader: () => {
+        const rest = ['a', 'b'].map((first) => file(`/${name}/${first} ${name}.txt`));
+        return { readEntries: (done: (entries: unknown[]) => void) => done(rest.splice(0, 100)) };
+      },
+    });
+  DataTransferItem.prototype.webkitGetAsEntry = function () {
+    const { name } = this.getAsFile()!;
+    return (names.includes(name) ? folder(name) : file(`/${name}`)) as unknown as FileSystemEntry;
+  };
+  const data = new DataTransfer();
+  for (const name of ['beside.txt', ...names]) data.items.add(new File([name], name));
+  zone.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true, composed: true }));
+}
 
 /**
  * Drops a folder whose entries the page makes up, given in portions as browsers do: 250 files in one directory, and fifty

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     Inner, clock,
     files::Picked,
+    folders,
     remember::{self, Record},
     sample, take,
     xhr::Outcome,
@@ -172,6 +173,9 @@ impl Inner {
     }
 
     pub(super) fn fetch_file(self: &Rc<Self>, file: FileId, need: Need) {
+        if self.is_outside(file) {
+            return folders::again();
+        }
         if let Some(record) = self.missing(file).filter(|_| need == Need::Leave) {
             if let Some(kept) = record.file {
                 return self.picked_again(file, Picked::new(kept, record.digest));

@@ -1,12 +1,15 @@
 // Hands over very many files slice by slice, and walks folders that were dropped, whole: directories are read until
 // nothing more comes, because browsers give their entries in portions of a hundred. Loaded when the first folder is
-// dropped, or that many files. Must never know what is done with the files. What cannot be read is told and left out; the
-// walk goes on.
+// dropped, or that many files; as long as it cannot be had, scripts/outside.js stands in its place. Must never know what
+// is done with the files. What cannot be read is told and left out; the walk goes on.
+
+/** Nobody waits for this: it is here. */
+export async function again() {}
 
 /**
- * Hands over these files, and then what it finds in these entries, portion by portion: `tell(files, paths, troubles)`,
- * where single files have no paths, and each trouble is a path and the reason, `unreadable` or `empty-folder`. `false`
- * from it ends the walk. Names in folders that begin with a dot are passed over unless `dotfiles`. Folders of a
+ * Hands over these files, and then what it finds in these entries, portion by portion: `tell(files, paths)`, where single
+ * files have no paths, or `tell([], paths, trouble)`, where that is `unreadable` or `empty-folder`. A negative number from
+ * it ends the walk. Names in folders that begin with a dot are passed over unless `dotfiles`. Folders of a
  * `place`, if there is one, are among the files, and are walked instead.
  */
 export async function walk(files, entries, place, dotfiles, tell) {
@@ -40,7 +43,7 @@ export async function walk(files, entries, place, dotfiles, tell) {
         troubles.push([path(folder), 'unreadable']);
       }
       if (!(await slices([...found.keys()], [...found.values()], tell))) return;
-      if (troubles.length > 0 && tell([], [], troubles) === false) return;
+      for (const [at, trouble] of troubles) if (tell([], [at], trouble) < 0) return;
     }
   }
 }
@@ -71,13 +74,13 @@ async function everythingIn(folder) {
   return found;
 }
 
-/** Hands files over in slices of a few milliseconds each, and lets the page live in between; `false` ends it. */
+/** Hands files over in slices of a few milliseconds each, and lets the page live in between; `false` when it was ended. */
 async function slices(files, paths, tell) {
   for (let at = 0, many = 16; at < files.length; ) {
     await turn();
     const end = at + many;
     const began = performance.now();
-    if (tell(files.slice(at, end), paths.slice(at, end), []) === false) return false;
+    if (tell(files.slice(at, end), paths.slice(at, end)) < 0) return false;
     at = end;
     const took = performance.now() - began;
     many = took > 12 ? Math.max(8, many >> 1) : took < 6 ? Math.min(256, many * 2) : many;

@@ -1,50 +1,58 @@
 //! The walk through folders that were dropped, and through very many files. Must never decide what is done with what it
 //! finds.
 //!
-//! The work is done by `folders.js`, which pages load only when there is such work.
+//! The work is done by `folders.js`, which pages load only when there is such work. As long as it cannot be loaded the
+//! release build has `scripts/outside.js` in its place.
 
 use js_sys::{Array, Function};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure, prelude::wasm_bindgen};
 use web_sys::{File, FileSystemEntry};
 
-/// What comes at one time.
-pub(super) struct Portion {
-    /// Files.
-    pub(super) files: Vec<File>,
-    /// Their paths from the dropped folder on, that one's name first; none where no folder was dropped.
-    pub(super) paths: Vec<String>,
-    /// What cannot be taken: its path, and `unreadable` or `empty-folder`.
-    pub(super) troubles: Vec<(String, String)>,
+/// Answers to what is told: nothing more is wanted,
+pub(super) const END: f64 = -1.0;
+/// or it may be at another time.
+pub(super) const NOT_NOW: f64 = -2.0;
+
+/// The reason of what cannot be looked into, because what walks could not be loaded yet.
+pub(super) const OUTSIDE: &str = "outside";
+
+/// What is told of a portion.
+pub(super) enum What {
+    /// Files; with their paths from the dropped folder on, that one's name first, or none where no folder was dropped.
+    Found(Vec<File>),
+    /// Why what lies at the one path cannot be taken: `unreadable`, `empty-folder` or [`OUTSIDE`].
+    Trouble(String),
+    /// It is asked whether what this row stands for, which was outside, is to come now.
+    Row(u32),
 }
 
 /// Hands over these files and then what these folders hold, and those that are among the files, as is told at their
-/// `place`; `tell` takes each portion, and ends the walk by `false`. An error when nothing was told at all, because the
-/// page could not load what walks.
+/// `place`; `tell` takes each portion with its paths, and answers to a trouble with the number of its row.
 pub(super) async fn walk(
     files: &[File],
     folders: &[FileSystemEntry],
     place: &JsValue,
     dotfiles: bool,
-    mut tell: impl FnMut(Portion) -> bool + 'static,
-) -> Result<(), JsValue> {
+    mut tell: impl FnMut(What, Vec<String>) -> f64 + 'static,
+) {
     let (files, entries): (Array, Array) = (files.iter().collect(), folders.iter().collect());
-    let tell = Closure::<dyn FnMut(Array, Array, Array) -> bool>::new(
-        move |files: Array, paths: Array, troubles: Array| {
-            let word = |value: JsValue| value.as_string().unwrap_or_default();
-            tell(Portion {
-                files: files.iter().map(JsCast::unchecked_into).collect(),
-                paths: paths.iter().map(word).collect(),
-                troubles: troubles
-                    .iter()
-                    .map(|trouble| {
-                        let trouble: Array = trouble.unchecked_into();
-                        (word(trouble.get(0)), word(trouble.get(1)))
-                    })
-                    .collect(),
-            })
+    let tell = Closure::<dyn FnMut(Array, Array, JsValue) -> f64>::new(
+        move |files: Array, paths: Array, what: JsValue| {
+            let what = match (what.as_f64(), what.as_string()) {
+                (Some(row), _) => What::Row(row as u32),
+                (_, Some(reason)) => What::Trouble(reason),
+                _ => What::Found(files.iter().map(JsCast::unchecked_into).collect()),
+            };
+            tell(what, paths.iter().map(|path| path.as_string().unwrap_or_default()).collect())
         },
     );
-    part::walk(&files, &entries, place, dotfiles, tell.as_ref().unchecked_ref()).await.map(drop)
+    // What it cannot read it tells.
+    let _ = part::walk(&files, &entries, place, dotfiles, tell.as_ref().unchecked_ref()).await;
+}
+
+/// Tries again to load what walks, if somebody waits for it.
+pub(super) fn again() {
+    part::again();
 }
 
 mod part {
@@ -60,5 +68,6 @@ mod part {
             dotfiles: bool,
             tell: &Function,
         ) -> Result<JsValue, JsValue>;
+        pub(super) fn again();
     }
 }

@@ -38,7 +38,7 @@ use web_sys::{
 use crate::{
     engine::{
         command::{self, Command, Manifest, Pairs, ReadAnswer, Timer},
-        event::{Candidate, Event, FileId, RequestId},
+        event::{Candidate, Event, FileId, RequestId, Scope},
         view::Waiting,
         window::Sight,
     },
@@ -48,7 +48,7 @@ use crate::{
 pub(crate) use intl::Intl;
 
 use files::{Dropped, Files, Picked};
-use folders::Portion;
+use folders::What;
 use list::{List, Seen};
 use parts::Part;
 use remember::Record;
@@ -115,6 +115,7 @@ impl Runtime {
             missing: RefCell::default(),
             chosen_for: Cell::new(None),
             lots: Cell::new(0),
+            outside: RefCell::default(),
             polls: RefCell::default(),
             timers: RefCell::default(),
             listeners: RefCell::default(),
@@ -309,7 +310,10 @@ impl command::Runtime for Runtime {
             Command::Poll { poll, ids } => inner.poll(poll, &ids),
             Command::Arm { timer, delay_ms } => inner.arm(timer, delay_ms),
             Command::Disarm { timer } => drop(take(&mut inner.timers.borrow_mut(), &timer)),
-            Command::Forget { file } => inner.files.forget(file),
+            Command::Forget { file } => {
+                inner.files.forget(file);
+                take(&mut inner.outside.borrow_mut(), &file);
+            }
             // Whoever has the page's ear does these.
             Command::Prepare { .. } | Command::Notify(_) => {}
         }
@@ -468,6 +472,8 @@ struct Inner {
     chosen_for: Cell<Option<FileId>>,
     /// Lots of files that came in portions so far.
     lots: Cell<u32>,
+    /// Rows of what could not be taken in yet.
+    outside: Keyed<FileId, ()>,
     polls: Keyed<(RequestId, usize), Request>,
     timers: Keyed<Timer, Timeout>,
     listeners: RefCell<Vec<EventListener>>,
@@ -839,32 +845,52 @@ impl Inner {
     /// Takes in the rest of a lot, and what folders hold, portion by portion, so that the page lives on between them.
     fn gather(self: &Rc<Self>, rest: Dropped, how: (bool, Option<FileId>), lot: Rc<Lot>) {
         let (inner, dotfiles) = (Rc::downgrade(self), self.dotfiles);
-        clock::spawn(async move {
-            let next = move |inner: &Rc<Self>, lot: &Rc<Lot>, files, paths| {
-                let (found, pictures) = inner.take_in(files, paths, Vec::new(), how);
-                inner.added(found, Some(lot));
-                inner.shrink(pictures, how.1, lot);
-            };
-            let (told, same) = (inner.clone(), Rc::clone(&lot));
-            let tell = move |portion: Portion| {
-                let Some(inner) = told.upgrade() else { return false };
-                next(&inner, &same, portion.files, portion.paths);
-                for (path, reason) in portion.troubles {
-                    inner.refuse(path, ErrorCode::NoFile, &reason);
+        let mut lot = Some(lot);
+        let tell = move |what, paths: Vec<String>| {
+            let Some(inner) = inner.upgrade() else { return folders::END };
+            match what {
+                What::Found(files) => {
+                    let now = lot.get_or_insert_with(|| Lot::begin(&inner));
+                    let (found, pictures) = inner.take_in(files, paths, Vec::new(), how);
+                    inner.added(found, Some(now));
+                    inner.shrink(pictures, how.1, now);
+                    0.0
                 }
-                true
-            };
-            let Dropped { files, folders, place, .. } = rest;
-            let walked = folders::walk(&files, &folders, &place, dotfiles, tell).await.is_ok();
-            let Some(inner) = inner.upgrade() else { return };
-            if !walked {
-                // What walks could not be loaded. Files are files without it.
-                next(&inner, &lot, files, Vec::new());
-                for folder in folders {
-                    inner.refuse(folder.name(), ErrorCode::TypeNotAccepted, "folder");
+                What::Trouble(reason) => {
+                    if reason == folders::OUTSIDE {
+                        // Nothing more comes before it can be had.
+                        lot = None;
+                    }
+                    paths.into_iter().next().map_or(0.0, |path| inner.refuse(path, &reason))
+                }
+                What::Row(row) => {
+                    let answer = inner.comes_in(FileId(row));
+                    if answer < 0.0 {
+                        lot = None;
+                    }
+                    answer
                 }
             }
+        };
+        clock::spawn(async move {
+            let Dropped { files, folders, place, .. } = rest;
+            folders::walk(&files, &folders, &place, dotfiles, tell).await;
         });
+    }
+
+    /// What this row stands for can be had now: whether it is wanted. The row goes away then.
+    fn comes_in(&self, file: FileId) -> f64 {
+        if !self.is_outside(file) {
+            return folders::END;
+        }
+        (self.deliver)(Event::Remove(Scope::One(file)));
+        // The queue lets go only of what is listed. What was taken off may be brought back.
+        if self.is_outside(file) { folders::NOT_NOW } else { 0.0 }
+    }
+
+    /// Whether this row stands for what could not be taken in yet.
+    fn is_outside(&self, file: FileId) -> bool {
+        self.outside.borrow().iter().any(|(outside, ())| *outside == file)
     }
 
     /// Tells of files that were taken in: of all that were picked, or of the next ones of a lot.
@@ -914,11 +940,17 @@ impl Inner {
         });
     }
 
-    /// Lists something that cannot be taken. No sentence: the face of the widget has one for these.
-    fn refuse(&self, path: String, code: ErrorCode, reason: &str) {
+    /// Lists something that cannot be taken, and tells its number. No sentence: the face of the widget has one for these.
+    fn refuse(&self, path: String, reason: &str) -> f64 {
         let candidate = self.files.name_only(path);
-        let error = ErrorBody::new(code, "").with_detail(reason);
+        let row = candidate.id;
+        let mut error = ErrorBody::new(ErrorCode::NoFile, "").with_detail(reason);
+        error.retryable = reason == folders::OUTSIDE;
+        if error.retryable {
+            self.outside.borrow_mut().push((row, ()));
+        }
         (self.deliver)(Event::Refused { candidate, error });
+        f64::from(row.0)
     }
 
     /// Asks the person who is about to leave the page.

@@ -128,7 +128,7 @@ pub enum Command {
         progress_id: ProgressId,
     },
     /// Get hold of a remembered file: by asking for leave to read it, or by letting the person pick it. Given during a
-    /// click, as browsers demand.
+    /// click, as browsers demand. Or of what the runtime could not take in.
     FetchFile {
         /// The file.
         file: FileId,

@@ -95,8 +95,9 @@ pub enum Event {
         /// Whether more of it comes.
         more: bool,
     },
-    /// The runtime itself cannot take this one (a dropped folder, an unreadable file): it is listed as rejected
-    /// with this reason, after what was added before, and never enters the queue.
+    /// The runtime itself cannot take this one (an empty folder, an unreadable file): it is listed as rejected with this
+    /// reason, after what was added before, and never enters the queue. Where another try can help it is listed as failed:
+    /// the runtime removes it when it has got what it stood for, and is told to fetch it when the person wants that.
     Refused {
         /// What was picked.
         candidate: Candidate,

@@ -356,6 +356,12 @@ impl Item {
         matches!(&self.phase, Phase::Failed { error, .. } if error.code == ErrorCode::Duplicate)
     }
 
+    /// Whether the runtime could not take it in, and may at another time.
+    pub(super) fn stands_outside(&self) -> bool {
+        let outside = |error: &ErrorBody| error.code == ErrorCode::NoFile && error.retryable;
+        self.attempt == 0 && matches!(&self.phase, Phase::Failed { error, .. } if outside(error))
+    }
+
     /// Whether another try makes sense now.
     pub(super) fn can_retry(&self) -> bool {
         self.at_hand

@@ -266,7 +266,11 @@ impl Queue {
             }
             Event::Refused { candidate, error } => {
                 if self.find(candidate.id).is_none() {
-                    self.list(candidate, Phase::Rejected { reason: error }, turn);
+                    let phase = match error.retryable {
+                        true => Phase::Failed { error, again: true },
+                        false => Phase::Rejected { reason: error },
+                    };
+                    self.list(candidate, phase, turn);
                     self.gathered.1 += 1;
                     self.announce(turn);
                 }
@@ -547,6 +551,9 @@ impl Queue {
 
     fn try_again(&mut self, at: usize, turn: &mut Turn) {
         match self.items[at].phase {
+            _ if self.items[at].stands_outside() => {
+                turn.out.push(Command::FetchFile { file: self.items[at].id, need: Need::Leave });
+            }
             Phase::Failed { again: true, .. } | Phase::Cancelled if self.items[at].at_hand => {
                 self.items[at].tries = 0;
                 self.items[at].asked_again = false;

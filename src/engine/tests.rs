@@ -1083,6 +1083,30 @@ fn what_a_walk_finds_is_told_once_when_it_is_over() {
     assert!(!queue.total(0).gathering);
 }
 
+#[test]
+fn what_could_not_be_taken_in_is_fetched_when_it_is_wanted() {
+    let mut queue = Queue::new(&forms(), 1);
+    let error = ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::NoFile, "").with_detail("outside") };
+    let told = notices(&queue.handle(Event::Refused { candidate: Sim::candidate_of(1, 0), error }, 0));
+    assert!(told.contains(&Notice::Failed(FileId(1))), "{told:?}");
+    let fetch = Command::FetchFile { file: FileId(1), need: Need::Leave };
+    for scope in [Scope::One(FileId(1)), Scope::All] {
+        assert!(queue.row(FileId(1), 0).is_some_and(|row| row.can_retry));
+        assert_eq!(queue.handle(Event::Retry(scope), 0), std::slice::from_ref(&fetch));
+    }
+    queue.handle(Event::TakeOff(Scope::All), 0);
+    assert_eq!(queue.handle(Event::Retry(Scope::One(FileId(1))), 0), [], "nobody wants it any more");
+    assert_eq!(
+        queue.handle(Event::Remove(Scope::One(FileId(1))), 0),
+        [],
+        "and it is not let go of: it may come back"
+    );
+    queue.handle(Event::Undo, 0);
+    assert_eq!(queue.handle(Event::Retry(Scope::One(FileId(1))), 0), [fetch]);
+    let gone = queue.handle(Event::Remove(Scope::One(FileId(1))), 0);
+    assert_eq!(gone, [Command::Forget { file: FileId(1) }]);
+}
+
 /// The next files of a lot, by their numbers.
 fn portion(lot: u32, numbers: &[u32], more: bool) -> Event {
     let found = numbers.iter().map(|number| Sim::candidate_of(*number, 10)).collect();

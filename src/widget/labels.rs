@@ -308,7 +308,7 @@ words! {
     ErrorBadAnswer = "error-bad-answer", "The answer was not one of an upload server. Whether it is stored is unknown.";
     ErrorChanged = "error-changed", "This is not the file that the upload was begun with, or it has changed. It was not sent.";
     ErrorUnreadable = "error-unreadable", "The file cannot be read: its disk is away, or it has changed. What was sent of it is kept. Try again when it is there, or choose it again.";
-    ErrorFolder = "error-folder", "This is a folder. Please choose the files in it.";
+    ErrorFolder = "error-folder", "What opens folders could not be loaded. It is tried again.";
     ErrorEmptyFolder = "error-empty-folder", "This folder is empty.";
     ErrorEntry = "error-entry", "This cannot be read: perhaps you may not, or it is gone.";
     ErrorDuplicate = "error-duplicate", "The same file is in the list already.";

@@ -164,12 +164,12 @@ fn own(labels: &Labels, error: &ErrorBody) -> String {
         ErrorCode::BadAnswer => Word::ErrorBadAnswer,
         ErrorCode::FileChanged if detail == "unreadable" => Word::ErrorUnreadable,
         ErrorCode::FileChanged => Word::ErrorChanged,
-        ErrorCode::TypeNotAccepted if detail == "folder" => Word::ErrorFolder,
         ErrorCode::TypeNotAccepted if !detail.is_empty() => {
             return labels.fill(Word::ErrorTypes, &[("types", detail)]);
         }
         ErrorCode::TypeNotAccepted | ErrorCode::UnsupportedMediaType => Word::ErrorType,
         ErrorCode::Duplicate => Word::ErrorDuplicate,
+        ErrorCode::NoFile if detail == "outside" => Word::ErrorFolder,
         ErrorCode::NoFile if detail == "empty-folder" => Word::ErrorEmptyFolder,
         ErrorCode::NoFile if detail == "unreadable" => Word::ErrorEntry,
         ErrorCode::TooLarge => {
