@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Page } from '@playwright/test';
+import type { PlimsollUpload } from '../../public/upload-widget.js';
 import { MIB } from '../fixtures/files';
 import { Pages } from '../fixtures/pages';
 import { Widget } from '../fixtures/page';
@@ -166,6 +167,25 @@ test('an element speaks the language of the page around it, fetched from where i
     await expect(form).toHaveAttribute('data-hydrated', 'true');
     await expect(form).toHaveAttribute('lang', 'en');
     await expect(form.locator('.pl-headline')).toHaveText(texts('en')['drop-here']!);
+  } finally {
+    await site.stop();
+  }
+});
+
+test('a field that has no place in a header is said in the language of the page, and in no other', async ({ page, server, silence }) => {
+  silence.listen(page);
+  const site = await Pages.start();
+  try {
+    site.page('/', server.url, '<div lang="de"><plimsoll-upload protocol="tus"></plimsoll-upload></div>');
+    await page.goto(`${site.url}/`);
+    const tag = page.locator('plimsoll-upload');
+    await expect(tag.locator('.pl-headline')).toHaveText(texts('de')['drop-here']!);
+    await tag.evaluate((host: PlimsollUpload) => {
+      host.addEventListener('plimsoll-before-upload', ({ detail }) => (detail.fields['Größe'] = '7'));
+      host.add([new File(['odd'], 'odd.txt')]);
+    });
+    await expect(tag.locator('[data-pl-row]')).toHaveAttribute('data-state', 'failed');
+    await expect(tag.locator('[data-pl-reason]')).toHaveText(fill(texts('de')['error-field']!, { field: 'Größe' }));
   } finally {
     await site.stop();
   }

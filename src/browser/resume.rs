@@ -332,12 +332,8 @@ fn described(manifest: &Manifest) -> Result<String, ErrorBody> {
     }
     for (name, value) in &manifest.fields {
         if name.is_empty() || !name.bytes().all(|letter| letter.is_ascii_graphic() && letter != b',') {
-            let message = [
-                "The field \u{201c}",
-                name,
-                "\u{201d} cannot be sent: its name is not ASCII without spaces and commas.",
-            ];
-            return Err(ErrorBody::new(ErrorCode::Malformed, message.concat()));
+            // No sentence: the face of the widget has one for this.
+            return Err(ErrorBody::new(ErrorCode::Malformed, "").with_detail(["field ", name].concat()));
         }
         push(&mut text, name, value);
     }

@@ -172,6 +172,9 @@ fn own(labels: &Labels, error: &ErrorBody) -> String {
         ErrorCode::NoFile if detail == "outside" => Word::ErrorFolder,
         ErrorCode::NoFile if detail == "empty-folder" => Word::ErrorEmptyFolder,
         ErrorCode::NoFile if detail == "unreadable" => Word::ErrorEntry,
+        ErrorCode::Malformed if let Some(field) = detail.strip_prefix("field ") => {
+            return labels.fill(Word::ErrorField, &[("field", field)]);
+        }
         ErrorCode::TooLarge => {
             let (word, limit) = match detail.strip_prefix("total ") {
                 Some(limit) => (Word::ErrorTotal, limit),
