@@ -194,6 +194,27 @@ test.describe('of the tag', () => {
     await expect.poll(() => tag.evaluate((host: PlimsollUpload) => ({ busy: host.busy, valid: host.form?.checkValidity(), stored: host.receipts.length }))).toEqual({ busy: false, valid: true, stored: 3 });
   });
 
+  test('a page that adds a file as soon as it hears of the first gets ahead of none that waited', async ({ page }) => {
+    test.skip(!cut, 'a debug build takes each in at once');
+    const go = net.gate(REST);
+    const tag = await open(page, '<plimsoll-upload></plimsoll-upload>');
+    await tag.evaluate((host: PlimsollUpload) => {
+      const told: unknown[] = [];
+      Object.assign(window, { told });
+      host.addEventListener('plimsoll-added', ({ detail }) => {
+        told.push(detail.file.name);
+        if (told.length === 1) host.add([new File(['late'], 'late.txt')]);
+      });
+      for (const name of ['one.txt', 'two.txt', 'three.txt']) host.add([new File([name], name)]);
+    });
+    go();
+    await expect(tag.locator('[data-name="late.txt"]')).toHaveAttribute('data-state', 'done');
+    expect(await page.evaluate(() => window.told)).toEqual(['one.txt', 'two.txt', 'three.txt', 'late.txt']);
+    expect(await names(page)).toEqual(['one.txt', 'two.txt', 'three.txt', 'late.txt']);
+    await expect.poll(() => tag.evaluate((host: PlimsollUpload) => host.busy)).toBe(false);
+    expect(await tag.locator('[data-pl-total]').getAttribute('data-waiting')).toBeNull();
+  });
+
   test('a reset form has nothing that waits; and what nobody waits for any more is not asked for', async ({ page, silence }) => {
     test.skip(!cut, 'a debug build is whole');
     silence.allowFailedRequests();

@@ -768,7 +768,7 @@ impl Inner {
 
     /// Takes files in, as soon as that is possible; `chosen_for` is the missing file that one of them was chosen for.
     fn add(self: &Rc<Self>, dropped: Dropped, chosen_for: Option<FileId>) {
-        if self.is_whole() {
+        if self.takes_files() {
             return self.add_now(dropped, chosen_for);
         }
         let files = dropped.files.len() + dropped.folders.len();

@@ -36,6 +36,8 @@ thread_local! {
 #[derive(Default)]
 pub(super) struct Held {
     jobs: RefCell<Vec<Job>>,
+    /// Whether what has waited is being done.
+    working_off: Cell<bool>,
     /// Whether somebody waits for the rest already.
     loading: Cell<bool>,
     /// Why it could not be had yet.
@@ -64,14 +66,23 @@ fn soon() {
 }
 
 impl Inner {
-    /// Whether what works on files is here, and nothing waits for it any more.
+    /// Whether what works on files is here, and nothing waits for it any more but its turn.
     pub(super) fn is_whole(&self) -> bool {
-        WHOLE.get() && self.held.jobs.borrow().is_empty()
+        WHOLE.get() && (self.held.working_off.get() || self.held.jobs.borrow().is_empty())
+    }
+
+    /// Whether files can be taken in now: a page that hears of the first of those that have waited and has more gets
+    /// ahead of none.
+    pub(super) fn takes_files(&self) -> bool {
+        self.is_whole() && !self.held.working_off.get()
     }
 
     /// Does this after all that waits already, as soon as the bundle is whole. So many files wait with it.
     pub(super) fn hold(self: &Rc<Self>, files: usize, run: Box<dyn FnOnce()>) {
         self.held.jobs.borrow_mut().push(Job { files, run });
+        if self.held.working_off.get() {
+            return;
+        }
         if !self.held.loading.replace(true) {
             clock::spawn(load(Rc::downgrade(self)));
         }
@@ -129,11 +140,13 @@ impl Inner {
 
     fn let_go(&self) {
         self.held.lack.set(None);
-        let jobs = self.held.jobs.take();
-        let files = jobs.iter().any(|job| job.files > 0);
-        for job in jobs {
+        let files = self.held.jobs.borrow().iter().any(|job| job.files > 0);
+        self.held.working_off.set(true);
+        while !self.held.jobs.borrow().is_empty() {
+            let job = self.held.jobs.borrow_mut().remove(0);
             (job.run)();
         }
+        self.held.working_off.set(false);
         if files {
             self.tell_waiting();
         }
