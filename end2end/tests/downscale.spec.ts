@@ -197,6 +197,22 @@ test('what is small, moves, is no picture, or is of another kind is sent as it i
   await expect(album.row('small.jpg').locator('.pl-size')).not.toHaveText(/smaller/);
 });
 
+test('while the first picture is being made smaller that is what is said, and no longer', async ({ album }) => {
+  await album.open({ downscale: '300', thumbnails: 'false' });
+  await album.page.evaluate(() => {
+    const open = window.createImageBitmap.bind(window) as (file: Blob, how: ImageBitmapOptions) => Promise<ImageBitmap>;
+    const go = new Promise((resolve) => document.addEventListener('go', resolve));
+    window.createImageBitmap = (async (file: Blob, how: ImageBitmapOptions) => (await go, open(file, how))) as typeof createImageBitmap;
+  });
+  const total = album.host.locator('[data-pl-total]');
+  await album.pick(await album.write('one.png', await album.picture('image/png', 900, 600)), await album.write('two.png', await album.picture('image/png', 600, 900)));
+  await expect(total.locator('.pl-sum')).toHaveText('Making pictures smaller');
+  await expect(total.locator('[role=progressbar]')).toHaveAttribute('aria-valuetext', 'Making pictures smaller');
+  await album.page.evaluate(() => document.dispatchEvent(new Event('go')));
+  for (const name of ['one.png', 'two.png']) await album.stored(name);
+  await expect(total.locator('.pl-sum')).toHaveText('2 files stored');
+});
+
 test('limits are those of what is sent, and nobody is told of the end before the last picture', async ({ album }) => {
   await album.open({ downscale: '300', 'max-size': '400kB' });
   const original = await album.picture('image/png', 1500, 1000);

@@ -801,8 +801,8 @@ impl Inner {
             return self.added(found, None);
         }
         let lot = Lot::begin(self);
-        self.added(found, Some(&lot));
         self.shrink(pictures, chosen_for, &lot);
+        self.added(found, Some(&lot));
         if gathers {
             self.gather(dropped, how, lot);
         }
@@ -852,8 +852,8 @@ impl Inner {
                 What::Found(files) => {
                     let now = lot.get_or_insert_with(|| Lot::begin(&inner));
                     let (found, pictures) = inner.take_in(files, paths, Vec::new(), how);
-                    inner.added(found, Some(now));
                     inner.shrink(pictures, how.1, now);
+                    inner.added(found, Some(now));
                     0.0
                 }
                 What::Trouble(reason) => {
@@ -897,7 +897,12 @@ impl Inner {
     fn added(self: &Rc<Self>, found: Vec<Candidate>, lot: Option<&Lot>) {
         let pictures = found.iter().any(|candidate| parts::may_show(&candidate.meta));
         match lot {
-            Some(lot) => (self.deliver)(Event::Gathering { lot: lot.number, found, more: true }),
+            Some(lot) => (self.deliver)(Event::Gathering {
+                lot: lot.number,
+                found,
+                more: true,
+                smaller: lot.smaller.get(),
+            }),
             None if found.is_empty() => {}
             None => (self.deliver)(Event::Added(found)),
         }
@@ -923,10 +928,11 @@ impl Inner {
         self.downscale.is_some() && downscale::may_shrink(&picked.file)
     }
 
-    /// Takes pictures of a lot in, each as soon as it has been made smaller: from then on that is the file, for limits,
-    /// for tries and for what is remembered.
+    /// Takes pictures of a lot in, each as soon as it has been made smaller, and none at once: from then on that is the
+    /// file, for limits, for tries and for what is remembered.
     fn shrink(self: &Rc<Self>, pictures: Vec<Picked>, chosen_for: Option<FileId>, lot: &Rc<Lot>) {
         let Some(side) = self.downscale.filter(|_| !pictures.is_empty()) else { return };
+        lot.smaller.set(true);
         let (inner, lot) = (Rc::downgrade(self), Rc::clone(lot));
         clock::spawn(async move {
             for picked in pictures {
@@ -1013,19 +1019,22 @@ impl Inner {
 struct Lot {
     inner: Weak<Inner>,
     number: u32,
+    /// Whether there have been pictures in it that are made smaller.
+    smaller: Cell<bool>,
 }
 
 impl Lot {
     fn begin(inner: &Rc<Inner>) -> Rc<Self> {
         let number = inner.lots.get();
         inner.lots.set(number + 1);
-        Rc::new(Self { inner: Rc::downgrade(inner), number })
+        Rc::new(Self { inner: Rc::downgrade(inner), number, smaller: Cell::new(false) })
     }
 }
 
 impl Drop for Lot {
     fn drop(&mut self) {
-        tell(&self.inner, Event::Gathering { lot: self.number, found: Vec::new(), more: false });
+        let (lot, found) = (self.number, Vec::new());
+        tell(&self.inner, Event::Gathering { lot, found, more: false, smaller: false });
     }
 }
 

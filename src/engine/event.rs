@@ -94,6 +94,8 @@ pub enum Event {
         found: Vec<Candidate>,
         /// Whether more of it comes.
         more: bool,
+        /// Whether pictures of it are made smaller first.
+        smaller: bool,
     },
     /// The runtime itself cannot take this one (an empty folder, an unreadable file): it is listed as rejected with this
     /// reason, after what was added before, and never enters the queue. Where another try can help it is listed as failed:

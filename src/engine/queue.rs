@@ -98,7 +98,7 @@ pub struct Queue {
     /// What tells one file from another, shortened, of every file that was ever listed; sorted.
     marks: Vec<(u32, FileId)>,
     /// Lots of which more comes.
-    lots: Vec<(u32, Wanted)>,
+    lots: Vec<(u32, Wanted, bool)>,
     /// Files that were accepted and refused, and not told of yet.
     gathered: (u32, u32),
     /// Everything has ended, and that has not been told yet.
@@ -236,6 +236,11 @@ impl Queue {
         !self.lots.is_empty()
     }
 
+    /// Whether pictures of one are made smaller first.
+    pub(super) fn is_shrinking(&self) -> bool {
+        self.lots.iter().any(|(.., smaller)| *smaller)
+    }
+
     pub(super) fn find(&self, id: FileId) -> Option<usize> {
         self.items.binary_search_by_key(&id, |item| item.id).ok()
     }
@@ -251,16 +256,16 @@ impl Queue {
     }
 
     fn take_in(&mut self, event: Event, turn: &mut Turn) {
-        for (_, wanted) in &mut self.lots {
+        for (_, wanted, _) in &mut self.lots {
             *wanted = wanted.after(&event);
         }
         match event {
             Event::Added(candidates) => self.add(candidates, Wanted::AsEver, turn),
-            Event::Gathering { lot, found, more } => {
-                let known = self.lots.iter().position(|(known, _)| *known == lot);
+            Event::Gathering { lot, found, more, smaller } => {
+                let known = self.lots.iter().position(|(known, ..)| *known == lot);
                 let wanted = known.map_or(Wanted::AsEver, |at| self.lots.swap_remove(at).1);
                 if more {
-                    self.lots.push((lot, wanted));
+                    self.lots.push((lot, wanted, smaller));
                 }
                 self.add(found, wanted, turn);
             }

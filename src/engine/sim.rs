@@ -284,7 +284,7 @@ impl Sim {
             self.lots.remove(&lot);
             self.stopped.remove(&lot);
         }
-        self.deliver(Event::Gathering { lot, found, more });
+        self.deliver(Event::Gathering { lot, found, more, smaller: false });
     }
 
     fn candidate(&mut self, size: u64) -> Candidate {

@@ -1075,7 +1075,11 @@ fn what_a_walk_finds_is_told_once_when_it_is_over() {
     };
     assert_eq!(notices(&queue.handle(refused, 0)), []);
     assert_eq!(notices(&queue.handle(Event::Cancel(Scope::All), 0)), [], "more may come");
-    assert!(queue.total(0).gathering);
+    assert!(queue.total(0).gathering && !queue.total(0).shrinking);
+    queue.handle(Event::Gathering { lot: 3, found: Vec::new(), more: true, smaller: true }, 0);
+    assert!(queue.total(0).shrinking);
+    queue.handle(portion(3, &[], false), 0);
+    assert!(!queue.total(0).shrinking);
     let told = notices(&queue.handle(portion(2, &[], false), 0));
     let added = Notice::Added { accepted: 1, rejected: 1 };
     assert_eq!(told, [added, Notice::AllEnded { done: 0, failed: 2 }]);
@@ -1110,7 +1114,7 @@ fn what_could_not_be_taken_in_is_fetched_when_it_is_wanted() {
 /// The next files of a lot, by their numbers.
 fn portion(lot: u32, numbers: &[u32], more: bool) -> Event {
     let found = numbers.iter().map(|number| Sim::candidate_of(*number, 10)).collect();
-    Event::Gathering { lot, found, more }
+    Event::Gathering { lot, found, more, smaller: false }
 }
 
 /// A lot of which one file is in the list, the others come after these wishes about all files: the states of the first

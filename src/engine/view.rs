@@ -216,6 +216,8 @@ pub struct TotalView {
     pub starting: u32,
     /// Whether more files are on their way into the list.
     pub gathering: bool,
+    /// Whether pictures are among these that are made smaller first.
+    pub shrinking: bool,
     /// Files that nothing happens to until a person wants it: paused ones, and those whose file is missing.
     pub held: u32,
     /// Bytes of all files counted here.
@@ -364,6 +366,7 @@ impl Queue {
             active: sums.active,
             starting: sums.starting,
             gathering: self.is_gathering(),
+            shrinking: self.is_shrinking(),
             held: sums.held,
             size: sums.size,
             sent: sums.sent,

@@ -277,6 +277,8 @@ words! {
     Rejected = "rejected", "Not uploaded";
     Queued = "queued", "Waiting for its turn";
     Creating = "creating", "Starting";
+    /// Pictures, before there is a row of any.
+    Shrinking = "shrinking", "Making pictures smaller";
     Asking = "asking", "Asking the server how much it has";
     Sending = "sending", "Sending";
     SentOf = "sent-of", "{sent} of {size} sent";

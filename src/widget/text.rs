@@ -230,7 +230,7 @@ pub(crate) fn total(labels: &Labels, total: &TotalView) -> String {
     if total.listed > 0 || total.offers.undo {
         sum(labels, total)
     } else if total.gathering {
-        labels.text(Word::Creating)
+        labels.text(if total.shrinking { Word::Shrinking } else { Word::Creating })
     } else {
         // Of an empty list there is nothing to say.
         String::new()
