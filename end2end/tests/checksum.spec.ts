@@ -18,7 +18,14 @@ declare global {
   interface Window {
     plTold: Told[];
     plWorkers: string[];
+    plLife: number;
   }
+}
+
+/** Runs in the page: a quarter of a minute is more patience than a test has. */
+function hurry(): void {
+  const wait = window.setTimeout;
+  Object.assign(window, { setTimeout: (go: () => void, ms: number, ...rest: unknown[]) => wait(go, ms > 10_000 ? 200 : ms, ...rest) });
 }
 
 /** Runs in the page, before its scripts: notes what is told of stored files, and which workers are made. */
@@ -210,10 +217,8 @@ for (const [death, tells] of [['ends without a word', false], ['answers what can
         this.terminate();
         if (tells) this.dispatchEvent(new MessageEvent('messageerror'));
       };
-      // Half a minute's patience is more than a test has.
-      const wait = window.setTimeout;
-      Object.assign(window, { setTimeout: (go: () => void, ms: number, ...rest: unknown[]) => wait(go, ms > 20_000 ? 200 : ms, ...rest) });
     }, tells);
+    await page.evaluate(hurry);
     const [one, two] = [await files.sample('orphan-1.bin', 3 * MIB), await files.sample('orphan-2.bin', 17 * MIB)];
     await tag.pick(one, two);
     await tag.checked(one);
@@ -221,6 +226,36 @@ for (const [death, tells] of [['ends without a word', false], ['answers what can
     expect(await tag.workers(), 'it was tried').toContain('/checksum.js');
   });
 }
+
+test('a worker that is slow is waited for, however long it takes: the page hashes nothing', async ({ page, net, files, silence }) => {
+  silence.listen(page);
+  const tag = await Tag.on(page, net.url, {});
+  await page.evaluate(() => {
+    const post = Worker.prototype.postMessage as (message: unknown[]) => void;
+    const held: (() => void)[] = [];
+    let slow = true;
+    window.plLife = 0;
+    // The disk is slow: a piece of a file is not read yet. The worker itself is not.
+    Worker.prototype.postMessage = function (this: Worker, message: unknown[]) {
+      if (slow && message[1] instanceof Blob) return void held.push(() => post.call(this, message));
+      window.plLife += 1;
+      post.call(this, message);
+    };
+    document.addEventListener('go', () => {
+      slow = false;
+      for (const go of held) go();
+    });
+  });
+  await page.evaluate(hurry);
+  const sample = await files.sample('slow-disk.bin', 20 * MIB);
+  await tag.pick(sample);
+  await expect.poll(() => page.evaluate(() => window.plLife), 'whether it lives').toBeGreaterThan(2);
+  await tag.state(sample, 'checking');
+  await page.evaluate(() => document.dispatchEvent(new Event('go')));
+  await tag.checked(sample);
+  expect(await tag.workers(), 'it is the same still').toEqual(['/checksum.js']);
+  expect(net.asked.get('/checksum.js'), 'and the page itself hashed nothing').toBe(1);
+});
 
 test('what hashes does not load: the file is stored, and nobody says that it was compared', async ({ page, net, files, silence, widget }) => {
   silence.allowFailedRequests();

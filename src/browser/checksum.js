@@ -8,8 +8,11 @@
 const STEP = 2 ** 24;
 // Milliseconds without work after which the worker goes. It holds nothing that is not sent to it again.
 const IDLE = 5_000;
-// Milliseconds without an answer after which it is taken for dead: browsers do not tell of every one that ends.
-const PATIENCE = 30_000;
+// Milliseconds without an answer after which it is asked whether it lives, and again until it is taken for dead: browsers
+// do not tell of every one that ends. One that waits for a slow disk is free to answer.
+const PATIENCE = 15_000;
+// The number of that question. It is one for the digest of nothing, which any worker can tell at once.
+const ALIVE = 0;
 
 /** How far each file is hashed, and how far it is to be; gone with the file. */
 const jobs = new WeakMap();
@@ -76,18 +79,25 @@ function inWorker(address, slice, state) {
 /** Waits for its next answer, or for nothing. */
 function watch() {
   clearTimeout(timer);
-  timer = waiting.size ? setTimeout(fail, PATIENCE, 'It does not answer') : setTimeout(stop, IDLE);
+  timer = waiting.size ? setTimeout(ask, PATIENCE) : setTimeout(stop, IDLE);
+}
+
+/** The page would be no faster than a worker that waits for the same disk, and could do nothing else meanwhile. */
+function ask() {
+  timer = setTimeout(fail, PATIENCE, 'It does not answer');
+  worker.postMessage([ALIVE]);
 }
 
 function start(address) {
   const started = new Worker(address, { type: 'module' });
   started.onmessage = ({ data: [answered, state, error] }) => {
     // It was given up just before.
-    if (!waiting.has(answered)) return;
-    const { done, failed } = waiting.get(answered);
+    if (started !== worker) return;
+    // Nobody waits for the word that it lives.
+    const asker = waiting.get(answered);
     waiting.delete(answered);
-    if (error) failed(new Error(error));
-    else done(state);
+    if (error) asker?.failed(new Error(error));
+    else asker?.done(state);
     watch();
   };
   // It did not load.
