@@ -4,7 +4,7 @@ import type { Locator, Page } from '@playwright/test';
 import { expectNoViolations } from '../fixtures/axe';
 import { withOptions } from '../fixtures/options';
 import { Widget } from '../fixtures/page';
-import { film, png, upright, vast } from '../fixtures/pictures';
+import { film, lateFilm, png, upright, vast } from '../fixtures/pictures';
 import { expect, test } from '../fixtures/test';
 
 declare global {
@@ -95,7 +95,7 @@ test('of many pixels there is a picture, of more than memory is worth there is n
   await expect(icon(widget.row('vast.png'), 'image').locator('img')).toHaveCount(0);
 });
 
-test('a video has a picture of what it begins with; videos are opened one by one, and let go of', async ({ widget, page }) => {
+test('a video has a picture; videos are opened one by one, and let go of', async ({ widget, page }) => {
   await widget.open();
   const green = await film(page, 'one.webm');
   await widget.input.setInputFiles([
@@ -122,6 +122,39 @@ test('a video has a picture of what it begins with; videos are opened one by one
   expect(new Set(starting)).toEqual(new Set(['0']));
   await widget.button('clear').click();
   await expect.poll(async () => (await pictures(page)).urls).toEqual([]);
+});
+
+test('of a video that begins in the dark the picture shows what comes a little later', async ({ widget, page }) => {
+  await widget.open();
+  const late = await lateFilm(page, 'late.webm');
+  await widget.input.setInputFiles(late);
+  const picture = icon(widget.row('late.webm'), 'video').locator('img');
+  await expect.poll(async () => (await colour(picture, 48, 48))[1], 'a tenth into it').toBeGreaterThan(120);
+  expect(await size(picture)).toEqual({ width: 96, height: 96 });
+  await expect.poll(async () => (await pictures(page)).urls.length, 'the first is taken back').toBe(1);
+});
+
+test('where the later place of a video is never found its first picture stays, and the next video has its turn', async ({ widget, page }) => {
+  await page.addInitScript(() => {
+    const own = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'currentTime')!;
+    // As where a video has no list of its places.
+    Object.defineProperty(HTMLMediaElement.prototype, 'currentTime', {
+      ...own,
+      set(this: HTMLMediaElement, time: number) {
+        if (time === 0) own.set!.call(this, time);
+      },
+    });
+  });
+  await widget.open();
+  const late = await lateFilm(page, 'late.webm');
+  await widget.input.setInputFiles([late, { ...late, name: 'next.webm', buffer: Buffer.concat([late.buffer, Buffer.from('2')]) }]);
+  for (const name of ['late.webm', 'next.webm']) {
+    const picture = icon(widget.row(name), 'video').locator('img');
+    expect(await size(picture)).toEqual({ width: 96, height: 96 });
+    expect((await colour(picture, 48, 48))[1], 'black').toBeLessThan(60);
+  }
+  await expect.poll(async () => (await pictures(page)).urls.length, 'all work is over').toBe(2);
+  expect((await pictures(page)).mostVideos).toBe(1);
 });
 
 test('what is brought back has its picture again', async ({ widget, page }) => {

@@ -1,6 +1,7 @@
-// Draws small pictures of images, and of what videos begin with, into the rows of a list: few at a time, and only while
-// no file waits to be sent. A row that cannot have one keeps the icon of its sort. Loaded when such a file is added. Must
-// never know what becomes of a file, and never keep one.
+// Draws small pictures of images, and of what videos show soon after they begin, into the rows of a list: few at a time,
+// and only while no file waits to be sent. A row that cannot have one keeps the icon of its sort; so does one that is drawn
+// for the first time when its file is stored, as in a long list that is scrolled later: by then the file is let go of.
+// Loaded when such a file is added. Must never know what becomes of a file, and never keep one.
 
 /** Pixels of each side: enough for the icon on a screen of two pixels to the dot. */
 const SIDE = 96;
@@ -15,6 +16,11 @@ const LARGE = 16e6;
 const MOST_DRAWN = 1024 * 1024;
 /** Milliseconds until a video is given up that neither opens nor fails. */
 const PATIENCE_MS = 10_000;
+/**
+ * Milliseconds that a later place of a video is waited for, when there is a picture of its beginning: in one that has no
+ * list of its places some browsers look for it without an end.
+ */
+const LATER_MS = 2_000;
 /** Pictures that are kept, a few kilobytes each, for rows that are scrolled away and come back. */
 const MOST_KEPT = 300;
 
@@ -70,6 +76,8 @@ export async function thumbs(form, find) {
 
   const show = (row, icon, picture) => {
     if (!isThere(row)) return;
+    // Of what it showed before.
+    if (urls.has(row)) URL.revokeObjectURL(urls.get(row));
     const url = URL.createObjectURL(picture);
     urls.set(row, url);
     const image = new Image();
@@ -93,12 +101,12 @@ export async function thumbs(form, find) {
     while (!stopped && waiting.length > 0 && atWork < MOST_AT_WORK && total.dataset.starting === '0') {
       const { row, icon, id, file, open } = waiting.shift();
       atWork += 1;
-      open(file)
-        .then((picture) => {
-          if (kept.size === MOST_KEPT) kept.delete(kept.keys().next().value);
-          kept.set(id, picture);
-          show(row, icon, picture);
-        })
+      const made = (picture) => {
+        if (kept.size === MOST_KEPT && !kept.has(id)) kept.delete(kept.keys().next().value);
+        kept.set(id, picture);
+        show(row, icon, picture);
+      };
+      open(file, made)
         .catch(() => {})
         .finally(() => {
           atWork -= 1;
@@ -124,8 +132,8 @@ function heardRefusal({ blockedURI, effectiveDirective }) {
   if (blockedURI === 'blob') refused.add(effectiveDirective);
 }
 
-/** A small picture of an image. */
-async function reduced(file) {
+/** Makes a small picture of an image. */
+async function reduced(file, made) {
   if (file.size > MOST_BYTES || refused.has('img-src')) throw new Error('no picture of it');
   const image = new Image();
   const url = URL.createObjectURL(file);
@@ -138,7 +146,7 @@ async function reduced(file) {
     const { naturalWidth: width, naturalHeight: height } = image;
     if (!(width && height) || width * height > MOST_PIXELS) throw new Error('no picture of it');
     const work = () => draw(width, height, (...size) => opened(file, image, ...size));
-    return await (width * height > LARGE ? alone(work) : work());
+    made(await (width * height > LARGE ? alone(work) : work()));
   } finally {
     URL.revokeObjectURL(url);
   }
@@ -167,12 +175,16 @@ async function opened(file, image, width, height) {
   }
 }
 
-/** A small picture of what a video begins with. */
-function beginning(file) {
+/**
+ * Makes a small picture of what a video begins with and then, for that is often black, of what it shows a little later,
+ * where that can be had.
+ */
+function beginning(file, made) {
   return alone(async () => {
     if (refused.has('media-src') || refused.has('img-src')) throw new Error('no picture of it');
     const video = document.createElement('video');
     const url = URL.createObjectURL(file);
+    const drawn = async () => made(await draw(video.videoWidth, video.videoHeight, () => video));
     try {
       await new Promise((resolve, reject) => {
         video.muted = true;
@@ -185,7 +197,17 @@ function beginning(file) {
         AbortSignal.timeout(PATIENCE_MS).onabort = reject;
         video.src = url;
       });
-      return await draw(video.videoWidth, video.videoHeight, () => video);
+      await drawn();
+      // Of some nobody knows how long they are.
+      const later = Number.isFinite(video.duration) ? Math.min(1, video.duration / 10) : 0;
+      if (later === 0) return;
+      await new Promise((resolve, reject) => {
+        video.onseeked = resolve;
+        video.onerror = reject;
+        AbortSignal.timeout(LATER_MS).onabort = reject;
+        video.currentTime = later;
+      });
+      await drawn();
     } finally {
       // Lets go of the decoder at once.
       video.onerror = null;
