@@ -6,6 +6,9 @@ import { Widget } from '../fixtures/page';
 import { Server } from '../fixtures/server';
 import { expect, test } from '../fixtures/test';
 
+/** In the same words, whoever says it; the limit is cut and not rounded, so that it never looks larger than it is. */
+const WHY = 'The file is larger than 1 MB, the most that is allowed.';
+
 test.use({ serverArgs: ['--max-file-size', '1000000'] });
 
 test('a file over it is refused before it is sent, and does not sink the others', async ({ widget, net, files }) => {
@@ -14,9 +17,22 @@ test('a file over it is refused before it is sent, and does not sink the others'
   await widget.pick(large, small);
   await widget.waitState(small.name, 'done');
   expect((await widget.waitState(large.name, 'rejected')).error).toBe('too-large');
-  await expect(widget.row(large.name).locator('[data-pl-reason]')).toHaveText(/\w+ \w+/);
+  await expect(widget.row(large.name).locator('[data-pl-reason]')).toHaveText(WHY);
   await expect(widget.uploads).toHaveCount(1);
   expect(net.uploads, 'only the other one was sent').toHaveLength(1);
+});
+
+test.describe('a limit that is no round number', () => {
+  test.use({ serverArgs: ['--max-file-size', '10MiB'] });
+
+  test('it is told alike before and after, and never as more than it is', async ({ widget, files, page }) => {
+    const large = await files.sample('large.bin', 10 * MIB + 1);
+    await widget.open();
+    await expect(page.locator('[data-pl-drop]')).toContainText('Up to 10.4 MB per file.');
+    await widget.pick(large);
+    await widget.waitState(large.name, 'rejected');
+    await expect(widget.row(large.name).locator('[data-pl-reason]')).toHaveText('The file is larger than 10.4 MB, the most that is allowed.');
+  });
 });
 
 for (const [way, query, path] of [['as a form', '?protocol=form', '/upload'], ['as a resumable upload', '', '/files']] as const) {
@@ -35,7 +51,7 @@ for (const [way, query, path] of [['as a form', '?protocol=form', '/upload'], ['
       await widget.pick(sample);
       const row = await widget.waitState(sample.name, 'failed', 30_000);
       expect(row.error).toBe('too-large');
-      await expect(widget.row(sample.name).locator('[data-pl-reason]')).toHaveText(/\w+ \w+/);
+      await expect(widget.row(sample.name).locator('[data-pl-reason]')).toHaveText(WHY);
       expect(sent, 'sent once').toBe(1);
       expect((await server.files()).filter(({ size }) => size > 0)).toEqual([]);
     } finally {

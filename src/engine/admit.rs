@@ -1,7 +1,7 @@
 //! Which files may enter the queue: by kind, size and number. Every refusal is an [`ErrorBody`] with a sentence for a
 //! person. Must never look into a file.
 
-use crate::wire::{ErrorBody, ErrorCode, Limits, Options};
+use crate::wire::{ErrorBody, ErrorCode, Limits, Options, limits};
 
 use super::event::FileMeta;
 
@@ -86,10 +86,10 @@ pub(super) fn kind(accept: &Accept, meta: &FileMeta) -> Result<(), ErrorBody> {
 pub(super) fn size(limits: &Limits, size: u64) -> Result<(), ErrorBody> {
     let per_file = limits.max_file_size.into_iter().chain(limits.max_request_size).min();
     if let Some(limit) = per_file.filter(|limit| size > *limit) {
-        return Err(too_large(size, limit));
+        return Err(limits::too_large(limit));
     }
     if let Some(limit) = limits.max_bytes_per_owner.filter(|limit| size > *limit) {
-        let text = format!("The file is larger than all the space you have ({}).", words(limit));
+        let text = format!("The file is larger than all the space you have ({}).", limits::in_words(limit));
         return Err(ErrorBody::new(ErrorCode::QuotaExceeded, text).with_detail(limit.to_string()));
     }
     Ok(())
@@ -98,38 +98,16 @@ pub(super) fn size(limits: &Limits, size: u64) -> Result<(), ErrorBody> {
 /// Whether the page wants a file of this length, beside so many bytes that are in the list already.
 pub(super) fn own_size(options: &Options, listed: u64, size: u64) -> Result<(), ErrorBody> {
     if let Some(limit) = options.max_size.filter(|limit| size > *limit) {
-        return Err(too_large(size, limit));
+        return Err(limits::too_large(limit));
     }
     if let Some(limit) = options.max_total.filter(|limit| listed.saturating_add(size) > *limit) {
-        let text = format!("All files together may have {} at the most.", words(limit));
+        let text = format!("All files together may have {} at the most.", limits::in_words(limit));
         // Not a limit of this one: whoever has words of their own must be able to tell.
         return Err(
             ErrorBody::new(ErrorCode::TooLarge, text).with_detail(["total ", &limit.to_string()].concat())
         );
     }
     Ok(())
-}
-
-fn too_large(size: u64, limit: u64) -> ErrorBody {
-    let text = format!("The file is too large ({}). The limit is {}.", words(size), words(limit));
-    ErrorBody::new(ErrorCode::TooLarge, text).with_detail(limit.to_string())
-}
-
-/// A length for a person. Whole binary units are named as such; all else is decimal, with one digit after the point,
-/// cut and not rounded, so that a limit never looks larger than it is.
-fn words(bytes: u64) -> String {
-    for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
-        if bytes != 0 && bytes.is_multiple_of(1 << shift) {
-            return format!("{} {unit}", bytes >> shift);
-        }
-    }
-    for (unit, name) in [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")] {
-        if bytes >= unit {
-            let (whole, tenth) = (bytes / unit, bytes % unit * 10 / unit);
-            return if tenth == 0 { format!("{whole} {name}") } else { format!("{whole}.{tenth} {name}") };
-        }
-    }
-    format!("{bytes} bytes")
 }
 
 #[cfg(test)]
@@ -185,12 +163,12 @@ mod tests {
             ..Limits::default()
         };
         let error = size(&limits, 12_345_678).unwrap_err();
-        assert_eq!(error.message, "The file is too large (12.3 MB). The limit is 10 MB.");
+        assert_eq!(error.message, "The file is larger than 10 MB, the most that is allowed.");
         assert_eq!(error.detail.as_deref(), Some("10000000"));
         assert_eq!(size(&limits, 10_000_000).unwrap_err().code, ErrorCode::QuotaExceeded);
         assert_eq!(size(&limits, 5_000), Ok(()));
         let request = Limits { max_request_size: Some(20 << 20), ..Limits::default() };
-        assert!(size(&request, (20 << 20) + 1).unwrap_err().message.ends_with("The limit is 20 MiB."));
+        assert!(size(&request, (20 << 20) + 1).unwrap_err().message.contains(" 20.9 MB,"));
         assert_eq!(size(&Limits::default(), u64::MAX), Ok(()));
     }
 
@@ -199,7 +177,7 @@ mod tests {
         let options = Options { max_size: Some(10_000), max_total: Some(25_000), ..Options::default() };
         assert_eq!(own_size(&options, 0, 10_000), Ok(()));
         let error = own_size(&options, 0, 10_001).unwrap_err();
-        assert_eq!(error.message, "The file is too large (10 kB). The limit is 10 kB.");
+        assert_eq!(error.message, "The file is larger than 10 kB, the most that is allowed.");
         assert_eq!(own_size(&options, 15_000, 10_000), Ok(()));
         let error = own_size(&options, 15_001, 10_000).unwrap_err();
         assert_eq!(error.message, "All files together may have 25 kB at the most.");
@@ -214,26 +192,5 @@ mod tests {
         let three = Options { max_files: Some(3), ..Options::default() };
         assert_eq!(number(&three, 2, 2), Ok(()));
         assert!(number(&three, 3, 0).unwrap_err().message.contains("Only 3 files can"));
-    }
-
-    #[test]
-    fn lengths_in_words() {
-        for (bytes, text) in [
-            (0, "0 bytes"),
-            (999, "999 bytes"),
-            (1000, "1 kB"),
-            (1024, "1 KiB"),
-            (1_999_999, "1.9 MB"),
-            (10 << 20, "10 MiB"),
-            (3 << 30, "3 GiB"),
-            (5_000_000_000, "5 GB"),
-            (u64::MAX, "18446744 TB"),
-        ] {
-            let told = words(bytes);
-            assert!(
-                told == text || (bytes == u64::MAX && told.starts_with(text.trim_end_matches(" TB"))),
-                "{told}"
-            );
-        }
     }
 }

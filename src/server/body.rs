@@ -16,7 +16,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{Refusal, progress::Counter};
-use crate::wire::ErrorCode;
+use crate::wire::{ErrorCode, limits};
 
 /// What a body may cost.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ impl From<BodyError> for Refusal {
             }
             BodyError::TooLarge { limit } => Refusal::new(
                 ErrorCode::TooLarge,
-                format!("The upload is larger than the server takes at once ({}).", in_words(*limit)),
+                format!("The upload is larger than the server takes at once ({}).", limits::in_words(*limit)),
             )
             .with_detail(*limit),
             BodyError::TimedOut(_) => {
@@ -232,21 +232,6 @@ pub async fn drain(body: &mut Body, max_bytes: u64, max_time: Duration) -> bool 
     tokio::time::timeout(max_time, read).await.unwrap_or(false)
 }
 
-/// A number of bytes for a person: `10 MB`, `1.5 GB`, `999 bytes`.
-pub(super) fn in_words(bytes: u64) -> String {
-    let units = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
-    match units.into_iter().find(|&(_, size)| bytes >= size) {
-        None => format!("{bytes} bytes"),
-        Some((unit, size)) => {
-            let tenths = bytes / (size / 10);
-            match tenths % 10 {
-                0 => format!("{} {unit}", tenths / 10),
-                tenth => format!("{}.{tenth} {unit}", tenths / 10),
-            }
-        }
-    }
-}
-
 /// Tells a body that is wrong from one that was cut: trying the wrong one again cannot help.
 fn sort(error: axum::Error) -> BodyError {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
@@ -391,19 +376,5 @@ mod tests {
         assert!(!drain(&mut body, 4, Duration::from_millis(5)).await, "too long");
         // Announced as too many: drained up to the bound all the same, or a browser would be cut at once.
         assert!(!drain(&mut Body::from("12345"), 4, long).await);
-    }
-
-    #[test]
-    fn bytes_in_words() {
-        let cases = [
-            (0, "0 bytes"),
-            (999, "999 bytes"),
-            (1_000, "1 kB"),
-            (10_000_000, "10 MB"),
-            (1_550_000_000, "1.5 GB"),
-        ];
-        for (bytes, words) in cases {
-            assert_eq!(in_words(bytes), words);
-        }
     }
 }

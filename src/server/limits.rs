@@ -1,7 +1,7 @@
 //! What the server allows, checked once at the start, and the refusals that need nothing but a request's head. Must
 //! never know how a body is read.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use super::{Refusal, catalog::Admitted};
 use crate::wire::{self, ErrorCode};
@@ -54,24 +54,28 @@ impl Limits {
     /// # Errors
     /// [`ErrorCode::TooLarge`], with the limit in bytes as its detail.
     pub fn admit(&self, body_size: Option<u64>, file_size: Option<u64>) -> Result<(), Refusal> {
-        check(file_size, self.max_file_size, "The file is larger than the")?;
-        check(body_size, self.max_request_size, "The files sent at once are together larger than the")
-    }
-}
-
-fn check(size: Option<u64>, max: Option<u64>, sentence: &str) -> Result<(), Refusal> {
-    match (size, max) {
-        (Some(size), Some(max)) if size > max => {
-            let message = format!("{sentence} {} that this server takes.", Bytes(max));
-            Err(Refusal::new(ErrorCode::TooLarge, message).with_detail(max))
+        if let Some(max) = exceeded(file_size, self.max_file_size) {
+            return Err(too_large(max));
         }
-        _ => Ok(()),
+        if let Some(max) = exceeded(body_size, self.max_request_size) {
+            let most = wire::limits::in_words(max);
+            let message =
+                format!("The files sent at once are together larger than {most}, the most that is allowed.");
+            return Err(Refusal::new(ErrorCode::TooLarge, message).with_detail(max));
+        }
+        Ok(())
     }
 }
 
-/// A number of bytes in words, exactly: `10 MiB`, `5 GB`, `1234 bytes`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bytes(pub u64);
+/// The refusal of a file that is larger than this many bytes, in the words in which the widget refuses it before.
+pub(super) fn too_large(limit: u64) -> Refusal {
+    let body = wire::limits::too_large(limit);
+    Refusal::new(body.code, body.message).with_detail(limit)
+}
+
+fn exceeded(size: Option<u64>, max: Option<u64>) -> Option<u64> {
+    max.filter(|max| size.is_some_and(|size| size > *max))
+}
 
 /// Units of size and how many bytes they are.
 pub(super) const SIZE_UNITS: [(&str, u64); 10] = [
@@ -86,15 +90,6 @@ pub(super) const SIZE_UNITS: [(&str, u64); 10] = [
     ("KiB", 1 << 10),
     ("kB", 1_000),
 ];
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match SIZE_UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
-            Some((name, unit)) => write!(f, "{} {name}", self.0 / unit),
-            None => write!(f, "{} bytes", self.0),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -113,29 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn sizes_in_words_are_exact() {
-        for (bytes, words) in [
-            (0, "0 bytes"),
-            (999, "999 bytes"),
-            (1000, "1 kB"),
-            (1024, "1 KiB"),
-            (10 << 20, "10 MiB"),
-            ((10 << 20) + 1, "10485761 bytes"),
-            (5_000_000_000, "5 GB"),
-            (100 << 30, "100 GiB"),
-        ] {
-            assert_eq!(Bytes(bytes).to_string(), words);
-        }
-    }
-
-    #[test]
     fn what_is_announced_too_large_is_refused_with_the_limit() {
         let limits = limits();
         assert!(limits.admit(None, None).is_ok());
         assert!(limits.admit(Some(1 << 30), Some(10 << 20)).is_ok());
         let refusal = limits.admit(Some(1 << 20), Some((10 << 20) + 1)).unwrap_err();
         assert_eq!(refusal.code(), ErrorCode::TooLarge);
-        assert_eq!(refusal.body.message, "The file is larger than the 10 MiB that this server takes.");
+        assert_eq!(refusal.body.message, "The file is larger than 10.4 MB, the most that is allowed.");
         assert_eq!(refusal.body.detail.as_deref(), Some("10485760"));
         assert!(!refusal.body.retryable);
         let refusal = limits.admit(Some((1 << 30) + 1), None).unwrap_err();

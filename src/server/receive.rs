@@ -32,7 +32,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::{
     Refusal,
-    body::{BodyLimits, BodyReader, in_words},
+    body::{BodyLimits, BodyReader},
+    limits,
     multipart::{Boundary, Event, MultipartError, Parser, ParserLimits, PartHead, UNNAMED, display_path},
     owner::random_bits,
     pen::Pen,
@@ -401,7 +402,7 @@ where
     ) -> Result<Self, Refusal> {
         let reader = BodyReader::new(body, counter, limits.body())?;
         if expected.file_size.is_some_and(|size| size > limits.max_file_size) {
-            return Err(file_too_large(limits.max_file_size));
+            return Err(limits::too_large(limits.max_file_size));
         }
         Ok(Self {
             reader,
@@ -503,7 +504,7 @@ where
     async fn raw(&mut self, head: FileHead) -> Result<Vec<(String, String)>, Refusal> {
         let length = self.reader.announced();
         if length.is_some_and(|length| length > self.limits.max_file_size) {
-            return Err(file_too_large(self.limits.max_file_size));
+            return Err(limits::too_large(self.limits.max_file_size));
         }
         let announced = self.expected.file_size.or(length);
         if length.is_some() && announced != length {
@@ -581,7 +582,7 @@ where
         self.len += len;
         self.total += len;
         if self.len > self.limits.max_file_size {
-            return Err(file_too_large(self.limits.max_file_size));
+            return Err(limits::too_large(self.limits.max_file_size));
         }
         if self.expected.file_size.is_some_and(|announced| self.total > announced) {
             return Err(length_mismatch(self.expected.file_size, None));
@@ -890,11 +891,6 @@ fn superseded() -> Refusal {
 
 fn stopped() -> Refusal {
     Refusal::new(ErrorCode::ShuttingDown, "The server is shutting down. Try again in a moment.")
-}
-
-fn file_too_large(limit: u64) -> Refusal {
-    let message = format!("The file is larger than the server allows ({}).", in_words(limit));
-    Refusal::new(ErrorCode::TooLarge, message).with_detail(limit)
 }
 
 fn fields_too_large(limit: usize) -> Refusal {

@@ -32,8 +32,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Refusal, Server,
-    body::{BodyLimits, BodyReader, in_words},
+    body::{BodyLimits, BodyReader},
     catalog::{Catalog, Pieces, Progressed},
+    limits,
     pen::{CHECKPOINT_BYTES, Fault, Pen, Running, Step, or_never},
     progress::Counter,
     protocol::digest::{ChunkDigest, Verifier},
@@ -690,11 +691,7 @@ pub(super) fn beyond_the_end(plan: &Plan) -> Refusal {
             let message = format!("The upload has {length} bytes, and more came.");
             Refusal::new(ErrorCode::TooLarge, message).with_detail(length)
         }
-        None => {
-            let message =
-                format!("The file is larger than the server allows ({}).", in_words(plan.max_length));
-            Refusal::new(ErrorCode::TooLarge, message).with_detail(plan.max_length)
-        }
+        None => limits::too_large(plan.max_length),
     }
 }
 

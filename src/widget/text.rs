@@ -8,7 +8,7 @@ use crate::{
         event::Need,
         view::{Hint, RowState, RowView, TotalView, Witness},
     },
-    wire::{ErrorBody, ErrorCode, Options},
+    wire::{ErrorBody, ErrorCode, Options, limits},
 };
 
 use super::labels::{Labels, Word, base};
@@ -23,7 +23,7 @@ pub(crate) fn limits(labels: &Labels, options: &Options) -> String {
     let mut text = labels.text(Word::Paste);
     if let Some(most) = options.limits.max_file_size.into_iter().chain(options.max_size).min() {
         text.push(' ');
-        text.push_str(&labels.fill(Word::MaxSize, &[("size", &size(labels, most))]));
+        text.push_str(&labels.fill(Word::MaxSize, &[("size", &limit(labels, most))]));
     }
     text
 }
@@ -176,12 +176,12 @@ fn own(labels: &Labels, error: &ErrorBody) -> String {
             return labels.fill(Word::ErrorField, &[("field", field)]);
         }
         ErrorCode::TooLarge => {
-            let (word, limit) = match detail.strip_prefix("total ") {
-                Some(limit) => (Word::ErrorTotal, limit),
+            let (word, most) = match detail.strip_prefix("total ") {
+                Some(most) => (Word::ErrorTotal, most),
                 None => (Word::ErrorLimit, detail),
             };
-            match limit.parse() {
-                Ok(limit) => return labels.fill(word, &[("size", &size(labels, limit))]),
+            match most.parse() {
+                Ok(most) => return labels.fill(word, &[("size", &limit(labels, most))]),
                 Err(_) => Word::ErrorTooLarge,
             }
         }
@@ -319,6 +319,11 @@ pub(crate) fn size(labels: &Labels, bytes: u64) -> String {
     let units = labels.text(Word::Units);
     let name = units.split(' ').nth(steps).unwrap_or_default();
     labels.fill(Word::Size, &[("n", &number), ("unit", name)])
+}
+
+/// The most that a file may have: as the server tells it.
+fn limit(labels: &Labels, bytes: u64) -> String {
+    size(labels, limits::cut(bytes))
 }
 
 /// A time span, in the two largest units that matter.
