@@ -101,6 +101,34 @@ test('a widget that does something else does not take it', async ({ widget, net,
   await expectWhole(back, sample);
 });
 
+test('of two tags of a page, and of two pages, each goes on with its own', async ({ net, files, page, silence }) => {
+  silence.listen(page);
+  const sample = await files.sample('cv.bin', 24 * MIB);
+  const tag = (name: string) => `<form><plimsoll-upload name="${name}"></plimsoll-upload></form>`;
+  const serve = (path: string, body: string) => page.route(`**/${path}`, (route) => route.fulfill({ contentType: 'text/html', body: `<!doctype html><title>Page</title><link rel="icon" href="data:,"><script type="module" src="upload-widget.js"></script>${body}` }));
+  await serve('letter.html', tag('passport') + tag('cv'));
+  await serve('other.html', tag('cv'));
+  const listed = () => page.evaluate(() => [...document.querySelectorAll('plimsoll-upload')].map((tag) => tag.files.map(({ name, state }) => `${name} ${state}`)));
+  const open = async (path: string, tags: number) => {
+    await page.goto(`${net.url}/${path}`);
+    await expect(page.locator('form[data-plimsoll][data-hydrated="true"]')).toHaveCount(tags);
+  };
+  await open('letter.html', 2);
+  net.behave({ kind: 'slow', rate: UNHURRIED });
+  await page.locator('[name=cv] [data-pl-input]').setInputFiles(sample.path);
+  await expect.poll(() => net.passed).toBeGreaterThan(2 * MIB);
+  await expect.poll(() => records(page)).toEqual([{ name: sample.name, file: true }]);
+  await open('other.html', 1);
+  // Whoever finds one asks the server of it, and has the lock of it.
+  await expect.poll(() => page.evaluate(async () => (await navigator.locks.query()).held?.length)).toBe(0);
+  expect(await records(page)).toEqual([{ name: sample.name, file: true }]);
+  expect(await listed()).toEqual([[]]);
+  await open('letter.html', 2);
+  await expect.poll(async () => (await listed())[1]?.length).toBe(1);
+  net.release();
+  await expect.poll(listed).toEqual([[], ['cv.bin done']]);
+});
+
 test('where remembering is not wanted nothing is remembered', async ({ widget, net, files, page }) => {
   await withOptions(page, { remember: false });
   const sample = await files.sample('forgotten.bin', 24 * MIB);

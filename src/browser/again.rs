@@ -8,9 +8,9 @@ use std::{
 };
 
 use js_sys::Promise;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Url, window};
+use web_sys::{ShadowRoot, Url, window};
 
 use crate::{
     engine::event::{Event, FileId, FileMeta, Need},
@@ -26,11 +26,22 @@ use super::{
     xhr::Outcome,
 };
 
-/// What one widget does with files, and where: what another does is none of its business.
+/// What one widget does with files, and where: what another does, on this page or another, is none of its business. A
+/// file that was meant for one form must not end in the next.
 pub(super) fn scope(options: &Options) -> String {
     let full = |url: &str| full(url).map(|url| url.href()).unwrap_or_default();
     let dialect = if options.protocol == Protocol::Tus { "tus" } else { "rufh" };
-    [&full(&options.action), &full(&options.resumable), dialect, &options.accept].join("\n")
+    let page = window().map(|window| window.location());
+    let page = page.and_then(|page| Some([page.pathname().ok()?, page.search().ok()?].concat()));
+    [
+        &full(&options.action),
+        &full(&options.resumable),
+        dialect,
+        &options.accept,
+        &page.unwrap_or_default(),
+        &options.field,
+    ]
+    .join("\n")
 }
 
 /// An address of the page's, in full.
@@ -40,12 +51,20 @@ pub(super) fn full(url: &str) -> Option<Url> {
 }
 
 impl Inner {
+    /// What tells this widget from all others, as the page names it.
+    fn whole_scope(&self) -> String {
+        let root = self.form.borrow().as_ref().map(|form| form.get_root_node());
+        let host = root.and_then(|root| root.dyn_into::<ShadowRoot>().ok()).map(|shadow| shadow.host());
+        let named = |name| host.as_ref()?.get_attribute(name);
+        [self.scope.as_str(), &named("name").unwrap_or_default(), &named("id").unwrap_or_default()].join("\n")
+    }
+
     /// Finds the unfinished uploads that no other page works on, now and when such a page closes.
     pub(super) fn look_for_unfinished(self: &Rc<Self>) {
         if !self.remembers || self.protocol == Protocol::Form {
             return;
         }
-        let (inner, scope) = (Rc::downgrade(self), self.scope.clone());
+        let (inner, scope) = (Rc::downgrade(self), self.whole_scope());
         clock::spawn(async move {
             let found = remember::sweep(&scope).await;
             let Some(strong) = inner.upgrade().filter(|_| !found.is_empty()) else { return };
@@ -85,7 +104,7 @@ impl Inner {
     fn record(&self, picked: &Picked, id: ProgressId, url: String) -> Record {
         Record {
             id,
-            scope: self.scope.clone(),
+            scope: self.whole_scope(),
             url,
             meta: picked.meta(),
             digest: picked.digest,
