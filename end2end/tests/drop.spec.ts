@@ -134,6 +134,57 @@ test('what is disabled takes nothing, dropped or pasted; of two tags the one has
   await expect.poll(listed, 'what came in between is nowhere').toEqual([['last.txt'], ['beside.txt']]);
 });
 
+/** Where something is pasted or dropped, what lies beside the file on the clipboard, and whether the tag takes the file. */
+const PLACES_OF_THE_PAGE = [
+  { where: 'p', text: '', pasted: true, dropped: true },
+  { where: 'p', text: 'words', pasted: true, dropped: true },
+  { where: 'textarea', text: 'words', pasted: false, dropped: true },
+  { where: 'textarea', text: '', pasted: true, dropped: true },
+  { where: 'input[type=text]', text: 'words', pasted: false, dropped: true },
+  { where: '[contenteditable] b', text: '', pasted: false, dropped: false },
+  { where: 'input[type=file]', text: '', pasted: true, dropped: false },
+];
+
+test('what is pasted or dropped into a field of the page is the field’s, also where files may be dropped anywhere', async ({ page, net, silence }) => {
+  silence.listen(page);
+  await page.goto(`${net.url}/plain.html`);
+  await page.evaluate(() => {
+    const tag = Object.assign(document.createElement('plimsoll-upload'), { dropAnywhere: true });
+    document.querySelector('plimsoll-upload')?.replaceWith(tag);
+    document.body.insertAdjacentHTML('beforeend', '<p>Words</p><textarea></textarea><input type="text"><div contenteditable><b>Edited</b></div><input type="file">');
+  });
+  await expect(page.locator('plimsoll-upload form')).toHaveAttribute('data-hydrated', 'true');
+  for (const { where, text, pasted, dropped } of PLACES_OF_THE_PAGE) {
+    for (const [how, expected] of [['paste', pasted], ['drop', dropped]] as const) {
+      const taken = await page.evaluate(
+        ({ where, text, how }) => {
+          const data = new DataTransfer();
+          if (text) data.setData('text/plain', text);
+          data.items.add(new File(['brought'], 'brought.png', { type: 'image/png' }));
+          const init = { bubbles: true, cancelable: true, composed: true };
+          const event = how === 'drop' ? new DragEvent('drop', { ...init, dataTransfer: data }) : new ClipboardEvent('paste', init);
+          // Firefox ignores `clipboardData` in the constructor.
+          if (how === 'paste') Object.defineProperty(event, 'clipboardData', { value: data });
+          document.querySelector(`body > ${where}`)!.dispatchEvent(event);
+          return { prevented: event.defaultPrevented };
+        },
+        { where, text, how },
+      );
+      const files = () => page.evaluate(() => document.querySelector('plimsoll-upload')!.files.length);
+      // What is not taken by the tag must not replace the page either; a file input is the only one to take it by itself.
+      const keeps = how === 'drop' && where !== 'input[type=file]';
+      expect(taken.prevented, `${how} on ${where} with "${text}"`).toBe(expected || keeps);
+      await expect.poll(files, `${how} on ${where} with "${text}"`).toBe(expected ? 1 : 0);
+      await page.evaluate(() => {
+        const tag = document.querySelector('plimsoll-upload')!;
+        tag.cancel();
+        tag.clear();
+      });
+      await expect.poll(files).toBe(0);
+    }
+  }
+});
+
 /** How a browser tells where things lie that were dropped together. */
 const PLACES = {
   'each in a place of its own': { shared: false, list: 'nothing' },
@@ -204,6 +255,22 @@ test.describe('as the desktop delivers it', () => {
     for (const { name } of samples) await widget.waitState(name, 'done');
     await expect(widget.drop).not.toHaveAttribute('data-over', 'true');
     await expect(widget.uploads).toHaveCount(2);
+  });
+
+  test('a real drop on a file input of the page', async ({ page, net, files, silence }) => {
+    silence.listen(page);
+    const sample = await files.sample('theirs.bin', 1000);
+    await page.goto(`${net.url}/plain.html`);
+    await page.evaluate(() => {
+      document.querySelector('plimsoll-upload')!.dropAnywhere = true;
+      document.body.insertAdjacentHTML('beforeend', '<input type="file" id="theirs">');
+    });
+    await expect(page.locator('plimsoll-upload form[data-plimsoll]')).toHaveAttribute('data-hydrated', 'true');
+    await dropPaths(page, [sample.path], '#theirs');
+    await expect.poll(() => page.locator('#theirs').evaluate((input: HTMLInputElement) => [...(input.files ?? [])].map(({ name }) => name))).toEqual(['theirs.bin']);
+    expect(await page.evaluate(() => document.querySelector('plimsoll-upload')!.files)).toEqual([]);
+    await dropPaths(page, [sample.path], 'h1');
+    await expect.poll(() => page.evaluate(() => document.querySelector('plimsoll-upload')!.files.map(({ state }) => state))).toEqual(['done']);
   });
 
   test('a real paste of a picture', async ({ widget, page, context }) => {

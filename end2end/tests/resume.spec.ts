@@ -261,6 +261,22 @@ test('a browser that is killed: the next one with its profile goes on', async ({
   }
 });
 
+test('on a page that was opened without the network files wait for it, and go when it is there', async ({ widget, files, page }) => {
+  const sample = await files.sample('later.bin', 2 * MIB);
+  // Chromium tells a page of its own machine that there is a network, whatever a test has done to it.
+  await page.addInitScript(() => {
+    Object.defineProperty(navigator, 'onLine', { configurable: true, get: () => document.documentElement.hasAttribute('data-online') });
+  });
+  await widget.open();
+  await widget.pick(sample);
+  await expect(widget.row(sample.name).locator('[data-pl-status]')).toContainText(/offline/i);
+  await page.evaluate(() => {
+    document.documentElement.setAttribute('data-online', '');
+    dispatchEvent(new Event('online'));
+  });
+  await widget.waitState(sample.name, 'done');
+});
+
 test('offline in the middle: it waits, says so, and goes on by itself', async ({ widget, net, files, context, silence }) => {
   silence.allowFailedRequests();
   const sample = await files.sample('tunnel.bin', 24 * MIB);

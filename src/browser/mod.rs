@@ -31,8 +31,8 @@ use send_wrapper::SendWrapper;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    Blob, ClipboardEvent, DataTransfer, DragEvent, EventTarget, FormData, HtmlFormElement, HtmlInputElement,
-    Node, window,
+    Blob, ClipboardEvent, DataTransfer, DragEvent, Element, EventTarget, FormData, HtmlFormElement,
+    HtmlInputElement, Node, window,
 };
 
 use crate::{
@@ -163,6 +163,7 @@ impl Runtime {
     /// Begins to listen to the page around this form, and takes the files that were picked before it came alive.
     pub(crate) fn attach(&self, form: &HtmlFormElement) {
         self.0.form.replace(Some(form.clone()));
+        self.0.notice_offline();
         self.0.listeners.replace(page_listeners(&self.0));
         self.0.list.replace(List::watch(form, Rc::clone(&self.0.seen)));
         self.picked();
@@ -1120,7 +1121,12 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
     listeners.push(active(&document, "paste", move |event| {
         let Some(inner) = pasted.upgrade().filter(|_| !event.default_prevented()) else { return };
         let data = event.unchecked_ref::<ClipboardEvent>().clipboard_data();
-        inner.add_from(event, data);
+        let has_text = || data.as_ref().is_some_and(|data| data.types().includes(&"text/plain".into(), 0));
+        // A picture alone is nothing to a text field.
+        let is_theirs = is_at(event, EDITED) || (is_at(event, "input,textarea") && has_text());
+        if !is_theirs {
+            inner.add_from(event, data);
+        }
     }));
     for name in ["dragover", "dragleave", "drop"] {
         if inner.drop_anywhere {
@@ -1128,8 +1134,12 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
             listeners.push(active(&document, name, move |event| {
                 let Some(inner) = inner.upgrade() else { return };
                 let event = event.unchecked_ref::<DragEvent>();
-                let files =
-                    event.data_transfer().filter(|data| files::carries_files(data) && !inner.is_disabled());
+                let files = event.data_transfer().filter(|data| {
+                    files::carries_files(data)
+                        && !inner.is_disabled()
+                        && !is_at(event, FILES)
+                        && !is_at(event, EDITED)
+                });
                 // It has left when there is nothing that it has entered.
                 let over = name == "dragover" || (name == "dragleave" && event.related_target().is_some());
                 inner.mark(over && files.is_some());
@@ -1148,6 +1158,7 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
             if let Some(data) = event.data_transfer().filter(files::carries_files)
                 && name != "dragleave"
                 && !event.default_prevented()
+                && !is_at(event, FILES)
             {
                 event.prevent_default();
                 data.set_drop_effect("none");
@@ -1155,6 +1166,17 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
         }));
     }
     listeners
+}
+
+/// What takes dropped files by itself.
+const FILES: &str = "input[type=file]:enabled";
+/// What is edited as a whole, pictures and all.
+const EDITED: &str = "[contenteditable]:not([contenteditable=false])";
+
+/// Whether an event happens at such an element or in one, wherever in shadow roots that is.
+fn is_at(event: &web_sys::Event, selector: &str) -> bool {
+    let at = event.composed_path().get(0).dyn_into::<Element>();
+    at.is_ok_and(|at| matches!(at.closest(selector), Ok(Some(_))))
 }
 
 fn tell(inner: &Weak<Inner>, event: Event) {
