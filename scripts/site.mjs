@@ -46,7 +46,7 @@ const ALLOCATE = /Dlmalloc<.*>>?::malloc$/, ALIGNED = /Dlmalloc<.*>>?::memalign$
 // What is needed only when there is a file: with all that only these reach it makes a half of its own, which pages fetch
 // with the first file (src/browser/rest.rs). Each is called where that half is known to be there, and nowhere else.
 const WAITING = named([
-  'browser::Inner::add_now', 'browser::again::take_over_all',
+  'browser::Inner::add_now', 'browser::Runtime::room', 'browser::Runtime::takes', 'browser::again::take_over_all',
   'controller::Shared::deliver_now', 'controller::Shared::redraw', 'controller::Shared::seen', 'controller::Shared::sum',
   'controller::Controller::sort', 'controller::Controller::wish_now', 'rows::Rows::draw', 'text::status', 'text::sum',
 ]);

@@ -37,6 +37,26 @@ test('a server that reads 2 MB/s: the bar shows what it received, never what was
   expect(moments.some(({ sentPercent, percent, state }) => state === 'sending' && sentPercent > percent)).toBe(true);
 });
 
+test('two widgets that send at once leave a connection for the questions, and the bars of both are true', async ({ net, page, silence }) => {
+  silence.listen(page);
+  const body = '<!doctype html><title>Two</title><link rel="icon" href="data:,"><script type="module" src="upload-widget.js"></script>' + '<plimsoll-upload protocol="form"></plimsoll-upload>'.repeat(2);
+  await page.route('**/two.html', (route) => route.fulfill({ contentType: 'text/html', body }));
+  await page.goto(`${net.url}/two.html`);
+  await expect(page.locator('form[data-plimsoll][data-hydrated="true"]')).toHaveCount(2);
+  net.behave({ kind: 'stall', after: 2 * MB });
+  // Both in one turn: neither knows yet what the other will send.
+  await page.evaluate((size) => {
+    document.querySelectorAll('plimsoll-upload').forEach((tag, at) => tag.add([1, 2, 3].map((n) => new File([new Uint8Array(size)], `${at}-${n}.bin`))));
+  }, 8 * MB);
+  const rows = () => page.evaluate(() => [...document.querySelectorAll('plimsoll-upload')].map((tag) => tag.files.filter(({ state }) => state === 'sending').map(({ received }) => received)));
+  await expect.poll(async () => (await rows()).map((tag) => tag.length > 0 && tag.every((received) => received > MB))).toEqual([true, true]);
+  expect(net.uploads.length, 'a browser has six connections').toBeLessThanOrEqual(5);
+  net.release();
+  const states = () => page.evaluate(() => [...document.querySelectorAll('plimsoll-upload')].flatMap((tag) => tag.files.map(({ state }) => state)));
+  await expect.poll(states, { timeout: 30_000 }).toEqual(Array(6).fill('done'));
+  expect(net.uploads, 'each was sent once').toHaveLength(6);
+});
+
 test('an answer that takes 5 s: "processing", not 100 %', async ({ widget, net, files, page }) => {
   const sample = await files.sample('held.bin', 3 * MIB);
   await widget.open();

@@ -16,6 +16,7 @@ mod parts;
 mod remember;
 mod rest;
 mod resume;
+mod room;
 mod sample;
 mod xhr;
 
@@ -81,6 +82,7 @@ impl Runtime {
             seen: Rc::new(seen),
             waiting: Box::new(waiting),
             held: rest::Held::default(),
+            flights: Cell::new(0),
             list: RefCell::default(),
             read,
             signs,
@@ -138,6 +140,18 @@ impl Runtime {
     /// Lets go of the files that wait for what could not be had. `false`: it is on its way, and so are they.
     pub(crate) fn drop_waiting(&self) -> bool {
         self.0.drop_waiting()
+    }
+
+    /// How many uploads may be under way at once, beside those of the other widgets on the page.
+    #[inline(never)]
+    pub(crate) fn room(&self) -> usize {
+        room::of(&self.0)
+    }
+
+    /// So many are under way now.
+    #[inline(never)]
+    pub(crate) fn takes(&self, flights: usize) {
+        room::take(&self.0, flights);
     }
 
     /// Runs this to its end, beside everything else.
@@ -424,6 +438,8 @@ struct Inner {
     seen: Rc<Seen>,
     waiting: Box<dyn Fn(Waiting)>,
     held: rest::Held,
+    /// Uploads under way.
+    flights: Cell<usize>,
     list: RefCell<Option<List>>,
     read: Option<ReadAnswer>,
     dialect: Dialect,
@@ -1012,6 +1028,12 @@ impl Inner {
     fn find(&self, selector: &str) -> Option<HtmlInputElement> {
         let form = self.form.borrow();
         form.as_ref()?.query_selector(selector).ok()??.dyn_into().ok()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        room::freed(self);
     }
 }
 

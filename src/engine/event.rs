@@ -266,4 +266,6 @@ pub enum Event {
     Visible,
     /// The server told its limits.
     LimitsLearned(Limits),
+    /// There may be room for more requests; see [`Queue::share`](super::Queue::share).
+    Room,
 }

@@ -90,6 +90,8 @@ pub struct Queue {
     pub(super) flowed: u64,
     /// Files with a request under way: at most `slots`.
     flights: Vec<FileId>,
+    /// Requests that others on the page leave room for.
+    pub(super) room: usize,
     /// Files that may start, in their order. Some may have changed their mind since: looked at when their turn comes.
     ready: VecDeque<FileId>,
     /// Files the polls ask about.
@@ -141,6 +143,7 @@ impl Queue {
             flow: Meter::start(0, 0),
             flowed: 0,
             flights: Vec::new(),
+            room: usize::MAX,
             ready: VecDeque::new(),
             watched: Vec::new(),
             dirty: Vec::new(),
@@ -160,6 +163,12 @@ impl Queue {
     /// From now on the page is asked: once for each file, before its first request; and right before each request.
     pub fn consult(&mut self, upload: bool, request: bool) {
         self.consults = (upload, request);
+    }
+
+    /// From now on there is room for so many requests at once: a browser has few connections to one server over HTTP/1.1,
+    /// for all lists of a page, and questions for the server's count need one as well. What is under way goes on.
+    pub fn share(&mut self, room: usize) {
+        self.room = room;
     }
 
     /// Takes in one event and gives the commands that follow from it, in their order. `now_ms` is a clock that does
@@ -401,6 +410,8 @@ impl Queue {
                 self.ask_about_all(turn);
             }
             Event::LimitsLearned(limits) => self.learn(limits, turn),
+            // What is ready starts after every event.
+            Event::Room => {}
         }
     }
 
@@ -601,6 +612,7 @@ impl Queue {
             true => 1,
             false => usize::from(self.options.concurrency.clamp(1, Options::MAX_CONCURRENCY)),
         };
+        let slots = slots.min(self.room);
         while self.online && self.flights.len() < slots {
             let Some(id) = self.ready.pop_front() else { return };
             if let Some(at) = self.find(id)
@@ -1018,13 +1030,16 @@ impl Queue {
                     self.translate(at, &mut frame, turn);
                 }
                 if let Some(request) = self.items[at].phase.request() {
-                    if self.items[at].is_resumable() {
-                        // What was asked before the present request began says nothing of it.
-                        if poll > request {
+                    let resumable = self.items[at].is_resumable();
+                    // What was asked before the present request began says nothing of it.
+                    if !resumable || poll > request {
+                        self.items[at].tally.told_ms = Some(turn.now);
+                        if resumable {
                             self.count(at, frame, turn);
+                        } else {
+                            self.frame(at, frame, turn);
                         }
-                    } else {
-                        self.frame(at, frame, turn);
+                        self.touch(at, turn);
                     }
                 } else {
                     self.verdict(at, poll, frame, turn);

@@ -435,11 +435,14 @@ fn hint(item: &Item, now_ms: u64) -> Option<Hint> {
         return None;
     }
     let tally = &item.tally;
-    let stalled = since(tally.gain_ms) >= STALL_MS;
-    let buffered = tally.ahead_since_ms.is_some_and(|then_ms| since(then_ms) >= BUFFERED_MS);
     // Bytes that still leave the browser go somewhere; when none do, nothing moves at all.
-    if buffered && !(stalled && since(tally.sent_gain_ms) >= STALL_MS) {
+    if since(tally.gain_ms.max(tally.sent_gain_ms)) >= STALL_MS {
+        return Some(Hint::Stalled);
+    }
+    // What a silent server has is not known, however long it says nothing: only its own word makes these true.
+    let lasts = |then_ms: u64, ms| tally.told_ms.is_some_and(|told_ms| told_ms.saturating_sub(then_ms) >= ms);
+    if tally.ahead_since_ms.is_some_and(|then_ms| lasts(then_ms, BUFFERED_MS)) {
         return Some(Hint::Buffered);
     }
-    stalled.then_some(Hint::Stalled)
+    lasts(tally.gain_ms, STALL_MS).then_some(Hint::Stalled)
 }

@@ -400,7 +400,9 @@ impl Shared {
             let Some(event) = next else { break };
             let commands = {
                 let queue = &mut lock(&self.core).queue;
+                queue.share(self.runtime.room());
                 let commands = queue.handle(event, self.runtime.now_ms());
+                self.runtime.takes(queue.flights());
                 lock(&self.told).events.extend(queue.take_news());
                 commands
             };

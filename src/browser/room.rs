@@ -1,0 +1,61 @@
+//! How many uploads the widgets of a page may have under way together. Over HTTP/1.1 a browser has six connections to one
+//! server, and gives them to whoever comes first: where all of them carry uploads, no question for the server's count is
+//! answered any more. Must never know what is sent.
+
+use std::{
+    cell::RefCell,
+    ptr,
+    rc::{Rc, Weak},
+};
+
+use crate::engine::event::Event;
+
+use super::{Inner, clock, tell};
+
+/// Shared evenly by the widgets that send.
+const SHARED: usize = 4;
+/// Never more than these: a widget that comes late begins before the others have given way. One is left for questions.
+const MOST: usize = 5;
+
+thread_local! {
+    /// The widgets of the page that have had something to send.
+    static WIDGETS: RefCell<Vec<Weak<Inner>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many uploads this widget may have under way, beside those of the others.
+pub(super) fn of(inner: &Rc<Inner>) -> usize {
+    let others: Vec<usize> = WIDGETS.with_borrow_mut(|widgets| {
+        if !widgets.iter().any(|widget| ptr::eq(widget.as_ptr(), &raw const **inner)) {
+            widgets.push(Rc::downgrade(inner));
+        }
+        let others = widgets.iter().filter_map(Weak::upgrade).filter(|other| !Rc::ptr_eq(other, inner));
+        others.map(|other| other.flights.get()).filter(|flights| *flights > 0).collect()
+    });
+    match others.len() {
+        // Its own options bound it.
+        0 => usize::MAX,
+        sharing => (SHARED / (sharing + 1)).max(1).min(MOST.saturating_sub(others.iter().sum())),
+    }
+}
+
+/// This widget has so many under way now.
+pub(super) fn take(inner: &Inner, flights: usize) {
+    if flights < inner.flights.replace(flights) {
+        freed(inner);
+    }
+}
+
+/// Others may wait for what this widget has no more need of.
+pub(super) fn freed(inner: &Inner) {
+    let others: Vec<_> = WIDGETS.with_borrow_mut(|widgets| {
+        widgets.retain(|widget| widget.strong_count() > 0);
+        widgets.iter().filter(|widget| !ptr::eq(widget.as_ptr(), inner)).cloned().collect()
+    });
+    if !others.is_empty() {
+        clock::spawn(async move {
+            for other in others {
+                tell(&other, Event::Room);
+            }
+        });
+    }
+}
