@@ -428,8 +428,33 @@ test.describe('inside a form', () => {
       await tag.host.evaluate((host: PlimsollUpload) => host.form?.reset());
       await expect(tag.host.locator('[data-pl-row]')).toHaveCount(0);
       expect(await look()).toMatchObject({ sent: ['subject=Hello'], missing: true });
+
+      // What a person has taken off the list does not come back into an empty form either.
+      await tag.input.setInputFiles(samples[0]?.path ?? '');
+      await tag.state('letter.bin', 'done');
+      await tag.row('letter.bin').locator('[data-pl-action=remove]').click();
+      await expect(tag.host.locator('[data-pl-action=undo]')).toBeVisible();
+      await tag.host.evaluate((host: PlimsollUpload) => host.form?.reset());
+      await expect(tag.host.locator('[data-pl-action=undo]')).toBeHidden();
+      expect(await look()).toMatchObject({ sent: ['subject=Hello'], missing: true });
     } finally {
       await net.stop();
+    }
+  });
+
+  test('where one file is wanted the form sends one: the next takes the place of the last', async ({ page, files, silence }) => {
+    silence.listen(page);
+    site.page('/', server.url, `<form><plimsoll-upload name="photo" multiple="false"></plimsoll-upload></form>`);
+    await page.goto(site.url);
+    const tag = new Tag(page);
+    await tag.alive();
+    for (const name of ['first.bin', 'second.bin']) {
+      await tag.input.setInputFiles((await files.sample(name, 1000)).path);
+      await tag.state(name, 'done');
+      await expect(tag.host.locator('[data-pl-row]')).toHaveCount(1);
+      const sent = await tag.host.evaluate((host: PlimsollUpload) => [host.receipts.map(({ id }) => id), new FormData(host.form!).getAll('photo')]);
+      expect(sent[0]).toHaveLength(1);
+      expect(sent[1]).toEqual(sent[0]);
     }
   });
 });

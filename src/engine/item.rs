@@ -245,6 +245,8 @@ pub(super) struct Tally {
     pub(super) gain_ms: u64,
     /// When the browser's count last grew.
     pub(super) sent_gain_ms: u64,
+    /// When the server last said anything of this file, new or not.
+    pub(super) told_ms: Option<u64>,
     /// Since when sent has been too far ahead of received.
     pub(super) ahead_since_ms: Option<u64>,
     /// The server's count went back and the browser's has not: when it does, that is the same restart.
@@ -281,6 +283,8 @@ pub(super) struct Share {
     pub(super) basis: u64,
     /// Bytes still to come of the files that are not held.
     pub(super) rest: u64,
+    /// Bytes of the files that failed: they take no room.
+    pub(super) fallen: u64,
 }
 
 impl Item {
@@ -444,6 +448,9 @@ impl Item {
             if share.active == 1 {
                 share.rest = self.meta.size - share.basis;
             }
+            if share.failed == 1 {
+                share.fallen = self.meta.size;
+            }
         }
         share
     }
@@ -476,6 +483,6 @@ impl Share {
             ($($field:ident)+) => { $(self.$field = self.$field.wrapping_sub(old.$field).wrapping_add(new.$field);)+ };
         }
         each!(active held done taken failed rejected cancelled pausable paused retryable counting starting);
-        each!(size sent received basis rest);
+        each!(size sent received basis rest fallen);
     }
 }

@@ -218,6 +218,11 @@ impl Queue {
         self.can_ask() && (self.poll.answered || self.poll.failures < POLLS_IN_VAIN)
     }
 
+    /// How many files have a request under way, or are about to.
+    pub fn flights(&self) -> usize {
+        self.flights.len()
+    }
+
     /// Whether a request is under way.
     pub(super) fn is_sending(&self) -> bool {
         !self.flights.is_empty()
@@ -337,7 +342,13 @@ impl Queue {
                     }
                 }
             }
-            Event::Remove(scope) => self.remove(scope, turn),
+            Event::Remove(scope) => {
+                if scope == Scope::All {
+                    // What was taken off a moment ago is gone for good as well.
+                    self.let_go_of_removed(turn);
+                }
+                self.remove(scope, turn);
+            }
             Event::TakeOff(scope) => self.take_off(scope, turn),
             Event::Undo => self.undo(Scope::All, turn),
             Event::LetGo => self.let_go_of_removed(turn),
@@ -442,6 +453,9 @@ impl Queue {
                 }
                 Ok(()) => {
                     self.gathered.0 += 1;
+                    if !self.options.multiple {
+                        self.make_way(turn);
+                    }
                     let phase = match wanted {
                         Wanted::Hold => Phase::Paused,
                         Wanted::Stop => Phase::Cancelled,
@@ -456,6 +470,15 @@ impl Queue {
             }
         }
         self.announce(turn);
+    }
+
+    /// Where one file is wanted, the next takes the place of what is stored, as in a file input.
+    fn make_way(&mut self, turn: &mut Turn) {
+        let stored = |item: &&Item| matches!(item.phase, Phase::Done { .. });
+        let stored: Vec<FileId> = self.items.iter().filter(stored).map(|item| item.id).collect();
+        for id in stored {
+            self.remove(Scope::One(id), turn);
+        }
     }
 
     /// Tells what was added, unless more is coming.
@@ -479,8 +502,13 @@ impl Queue {
     fn admit(&self, candidate: &Candidate) -> Result<(), ErrorBody> {
         admit::kind(&self.accept, &candidate.meta)?;
         admit::size(&self.options.limits, candidate.meta.size)?;
-        admit::own_size(&self.options, self.sums.size, candidate.meta.size)?;
-        let Share { active, held, done, .. } = self.sums;
+        self.fits(candidate.meta.size)
+    }
+
+    /// Whether there is room for a file of this length beside those that are stored or may be.
+    fn fits(&self, size: u64) -> Result<(), ErrorBody> {
+        let Share { active, held, done, size: listed, fallen, .. } = self.sums;
+        admit::own_size(&self.options, listed - fallen, size)?;
         admit::number(&self.options, active + held + done, active)
     }
 
@@ -571,6 +599,10 @@ impl Queue {
                 turn.out.push(Command::FetchFile { file: self.items[at].id, need: Need::Leave });
             }
             Phase::Failed { again: true, .. } | Phase::Cancelled if self.items[at].at_hand => {
+                // Others may have its place by now.
+                if let Err(error) = self.fits(self.items[at].meta.size) {
+                    return self.enter(at, Phase::Failed { error, again: true }, turn);
+                }
                 self.items[at].tries = 0;
                 self.items[at].asked_again = false;
                 self.begin_anew_if_changed(at, turn);

@@ -407,7 +407,10 @@ impl Sim {
                 self.leave(|row| in_scope(*scope, row.id) && !row.state.has_ended());
             }
             Event::Remove(Scope::One(id)) => self.leave(|row| row.id == *id),
-            Event::Remove(Scope::All) => self.leave(|row| row.state.has_ended()),
+            Event::Remove(Scope::All) => {
+                self.leave(|row| row.state.has_ended());
+                self.off.clear();
+            }
             Event::TakeOff(scope) => self.lay_aside(*scope),
             Event::Undo => self.back = std::mem::take(&mut self.off),
             Event::LetGo => self.off.clear(),
@@ -583,7 +586,7 @@ impl Sim {
     }
 
     fn check(&mut self, event: &Event) {
-        let slots = usize::from(self.options.concurrency.clamp(1, 4));
+        let slots = usize::from(self.options.concurrency.clamp(1, 4)).min(self.queue.room);
         let mut sums = TotalView { gathering: !self.lots.is_empty(), ..TotalView::default() };
         let ids: Vec<_> = self.queue.rows().collect();
         for id in &ids {

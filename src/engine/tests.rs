@@ -791,7 +791,86 @@ fn a_proxy_that_collects_is_named() {
     assert_eq!((row.hint, row.percent, row.state), (Some(Hint::Buffered), 0, RowState::Sending));
 }
 
+/// Over HTTP/1.1 the questions may find no connection: then nobody knows what the server has.
+#[test]
+fn of_a_server_that_is_not_heard_nothing_is_said() {
+    let (mut one, _) = sending(&forms(), 400 * MB);
+    for second in 1..=60 {
+        one.handle(sent(second * MB), second * 1_000);
+        assert_eq!(one.row(F, second * 1_000 + 1).unwrap().hint, None, "{second} s");
+    }
+    assert_eq!(one.row(F, 70_001).unwrap().hint, Some(Hint::Stalled), "now the browser sends nothing either");
+}
+
 // --- Coming and going ---
+
+/// Cancelled and failed ones do not count, and others have come into their places.
+#[test]
+fn limits_hold_for_what_is_tried_again() {
+    let options = Options { max_files: Some(2), max_total: Some(1000), ..forms() };
+    let mut sim = Sim::new(options, &[Fate::Good], &[PollFate::Answered(20)]);
+    let old = sim.add(&[400, 400]);
+    sim.deliver(Event::Cancel(Scope::All));
+    let new = sim.add(&[400, 500]);
+    sim.deliver(Event::Retry(Scope::All));
+    sim.drain();
+    let done = |id: &FileId| sim.row(*id).state == RowState::Done;
+    assert!(new.iter().all(done) && !old.iter().any(done));
+    for id in &old {
+        let row = sim.row(*id);
+        assert_eq!((row.state, row.can_retry), (RowState::Failed, true));
+        assert_eq!(row.error.unwrap().code, ErrorCode::TooLarge, "900 bytes are there already");
+    }
+    sim.deliver(Event::Remove(Scope::One(new[1])));
+    sim.deliver(Event::Retry(Scope::One(old[0])));
+    sim.drain();
+    assert_eq!(sim.row(old[0]).state, RowState::Done);
+    sim.deliver(Event::Retry(Scope::One(old[1])));
+    assert_eq!(sim.row(old[1]).error.unwrap().code, ErrorCode::TooLarge);
+}
+
+#[test]
+fn where_one_file_is_wanted_the_next_takes_the_place_of_what_is_stored() {
+    let options = Options { multiple: false, ..forms() };
+    let mut sim = Sim::new(options, &[Fate::Good], &[PollFate::Answered(20)]);
+    let first = sim.add(&[400]);
+    let second = sim.add(&[400]);
+    assert_eq!(sim.row(second[0]).error.unwrap().code, ErrorCode::TooManyFiles, "the first is under way");
+    sim.drain();
+    let third = sim.add(&[500]);
+    sim.drain();
+    assert_eq!(sim.queue.rows().collect::<Vec<_>>(), [second[0], third[0]]);
+    assert!(!sim.queue.rows().any(|id| id == first[0]));
+    assert_eq!(sim.row(third[0]).state, RowState::Done);
+}
+
+#[test]
+fn after_everything_was_removed_nothing_can_be_brought_back() {
+    let mut sim = Sim::good();
+    sim.add(&[MB]);
+    sim.drain();
+    sim.deliver(Event::TakeOff(Scope::All));
+    assert!(sim.queue.total(sim.now).offers.undo);
+    sim.deliver(Event::Remove(Scope::All));
+    assert!(!sim.queue.total(sim.now).offers.undo);
+    sim.deliver(Event::Undo);
+    assert_eq!(sim.queue.rows().count(), 0);
+}
+
+#[test]
+fn no_more_is_sent_at_once_than_there_is_room_for() {
+    let mut sim = Sim::new(Options { concurrency: 3, ..forms() }, &[Fate::Held], &[PollFate::Answered(20)]);
+    sim.queue.share(1);
+    let ids = sim.add(&[MB, MB, MB]);
+    let sending = |sim: &Sim| ids.iter().filter(|id| sim.row(**id).state == RowState::Sending).count();
+    assert_eq!(sending(&sim), 1);
+    sim.queue.share(2);
+    sim.deliver(Event::Room);
+    assert_eq!(sending(&sim), 2);
+    sim.queue.share(0);
+    sim.deliver(Event::Room);
+    assert_eq!(sending(&sim), 2, "what is under way goes on");
+}
 
 #[test]
 fn refused_files_are_listed_with_their_reason_and_never_sent() {
