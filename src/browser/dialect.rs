@@ -13,8 +13,8 @@ pub(super) const ID: &str = crate::wire::headers::PROGRESS_ID;
 
 /// An address with the id in its query.
 pub(super) fn with_id(url: &str, id: &ProgressId) -> String {
-    let joint = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{joint}{ID}={id}")
+    let joint = if url.contains('?') { "&" } else { "?" };
+    [url, joint, ID, "=", id.as_str()].concat()
 }
 
 /// Where one upload is asked about: at the place of `{id}`, after a trailing `=`, or under the customary name. A
@@ -31,7 +31,7 @@ pub(super) fn question(dialect: Dialect, progress: &str, id: &ProgressId) -> Str
     if !filled.is_empty() {
         filled + rest
     } else if progress.ends_with('=') {
-        format!("{progress}{id}")
+        [progress, id.as_str()].concat()
     } else if dialect.counts_by_key(progress) {
         progress.to_owned()
     } else {

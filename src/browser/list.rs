@@ -67,7 +67,7 @@ impl List {
         let Place { frame, rows, .. } = &*self.place;
         let style = rows.style();
         for (property, length) in [("padding-block-start", above), ("padding-block-end", below)] {
-            let _ = style.set_property(property, &format!("{length}px"));
+            let _ = style.set_property(property, &(length.to_string() + "px"));
         }
         if scroll != 0 {
             frame.set_scroll_top(frame.scroll_top() + scroll);

@@ -63,8 +63,9 @@ impl Accept {
 pub(super) fn number(options: &Options, listed: u32, open: u32) -> Result<(), ErrorBody> {
     let refuse = |limit: u32| {
         let files = if limit == 1 { "file" } else { "files" };
-        let text = format!("Only {limit} {files} can be uploaded here at one time.");
-        Err(ErrorBody::new(ErrorCode::TooManyFiles, text).with_detail(limit.to_string()))
+        let limit = limit.to_string();
+        let text = ["Only ", &limit, " ", files, " can be uploaded here at one time."].concat();
+        Err(ErrorBody::new(ErrorCode::TooManyFiles, text).with_detail(limit))
     };
     match options.max_files {
         _ if !options.multiple && open >= 1 => refuse(1),
@@ -78,7 +79,7 @@ pub(super) fn kind(accept: &Accept, meta: &FileMeta) -> Result<(), ErrorBody> {
     if accept.takes(meta) {
         return Ok(());
     }
-    let text = format!("This kind of file is not accepted. Accepted: {}.", accept.text);
+    let text = ["This kind of file is not accepted. Accepted: ", &accept.text, "."].concat();
     Err(ErrorBody::new(ErrorCode::TypeNotAccepted, text).with_detail(accept.text.clone()))
 }
 
@@ -89,7 +90,8 @@ pub(super) fn size(limits: &Limits, size: u64) -> Result<(), ErrorBody> {
         return Err(limits::too_large(limit));
     }
     if let Some(limit) = limits.max_bytes_per_owner.filter(|limit| size > *limit) {
-        let text = format!("The file is larger than all the space you have ({}).", limits::in_words(limit));
+        let text =
+            ["The file is larger than all the space you have (", &limits::in_words(limit), ")."].concat();
         return Err(ErrorBody::new(ErrorCode::QuotaExceeded, text).with_detail(limit.to_string()));
     }
     Ok(())
@@ -101,7 +103,7 @@ pub(super) fn own_size(options: &Options, listed: u64, size: u64) -> Result<(), 
         return Err(limits::too_large(limit));
     }
     if let Some(limit) = options.max_total.filter(|limit| listed.saturating_add(size) > *limit) {
-        let text = format!("All files together may have {} at the most.", limits::in_words(limit));
+        let text = ["All files together may have ", &limits::in_words(limit), " at the most."].concat();
         // Not a limit of this one: whoever has words of their own must be able to tell.
         return Err(
             ErrorBody::new(ErrorCode::TooLarge, text).with_detail(["total ", &limit.to_string()].concat())

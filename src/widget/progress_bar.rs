@@ -33,7 +33,7 @@ pub(crate) fn ProgressBar(
 ) -> impl IntoView {
     let drawn = |of: fn(&Level) -> u8| -> Facts {
         let level = Arc::clone(&level);
-        facts(move |tell| tell("width", Some(format!("{}%", of(&level())))))
+        facts(move |tell| tell("width", Some(of(&level()).to_string() + "%")))
     };
     let (sent, received) = (drawn(|level| level.sent_percent), drawn(|level| level.percent));
     let told = facts(move |tell| {

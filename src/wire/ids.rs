@@ -82,10 +82,11 @@ impl ProgressId {
     pub fn successor(&self) -> Self {
         let numbered = self.0.rsplit_once('-').and_then(|(base, end)| Some((base, end.parse::<u32>().ok()?)));
         let (base, number) = numbered.unwrap_or((&self.0, 1));
-        let end = format!("-{}", number.saturating_add(1));
+        let end = ["-", &number.saturating_add(1).to_string()].concat();
         let base = &base[..base.len().min(64 - end.len())];
         // The rest may be shorter than an id once its old number is off.
-        Self(format!("{base:_<8}{end}"))
+        let fill = &"________"[base.len().min(8)..];
+        Self([base, fill, &end].concat())
     }
 }
 
