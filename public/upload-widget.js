@@ -286,11 +286,15 @@ export class PlimsollUpload extends HTMLElement {
     // A form inside the tag has said most of it already.
     const form = this.querySelector('form');
     const input = this.#fallback();
-    say('action', form?.getAttribute('action'));
+    // Without an address a form is sent to its own page; but where our server is named, there.
+    say('action', form && (form.getAttribute('action') || (!this.server && document.URL)));
     if (input) {
       say('field', input.name);
       say('accept', input.accept);
-      if (!input.multiple) said.set('multiple', 'false');
+      if (input.webkitdirectory) said.set('directory', '');
+      else if (!input.multiple) said.set('multiple', 'false');
+      // Without a word of its own it is the camera for what is before one.
+      if (input.hasAttribute('capture')) said.set('capture', /^user$/i.test(input.getAttribute('capture')) ? 'user' : 'environment');
     }
     const hidden = [...this.querySelectorAll('input[type=hidden][name]')].map(({ name, value }) => `${name}: ${value}`);
     // The tag itself has the last word.
@@ -367,7 +371,8 @@ export class PlimsollUpload extends HTMLElement {
   /** Says what the form would send, and whether it may be sent. */
   #weigh() {
     const busy = this.busy;
-    const missing = this.required && !this.#stored.size;
+    const required = this.hasAttribute('required') ? this.required : this.#fallback()?.required;
+    const missing = required && !this.#stored.size;
     // What was in the tag stands for itself as long as it is there.
     const waits = !this.#widget && this.#fallback();
     const anchor = this.shadowRoot?.querySelector('[data-pl-input]');

@@ -69,6 +69,66 @@ test('the form inside the tag is a form until the widget has loaded, and hands i
   expect(await before.evaluate((input: HTMLInputElement) => input.matches(':disabled')), 'it is in no form any more').toBe(true);
 });
 
+test('a form without an address is sent to its own page, whatever is the base of others; but to a server that is named', async ({ page, server, silence }) => {
+  silence.listen(page);
+  const site = await Pages.start();
+  try {
+    const form = (words: string) => `<form ${words} method="post" enctype="multipart/form-data"><input type="file" name="photo"></form>`;
+    for (const [at, words] of [['/without', ''], ['/empty', 'action=""']] as const) {
+      site.page(at, server.url, `<plimsoll-upload>${form(words)}</plimsoll-upload>`, '<base href="/elsewhere/">');
+      await page.goto(`${site.url}${at}?album=1`);
+      const tag = new Tag(page);
+      await tag.alive();
+      await expect(tag.form).toHaveAttribute('action', `${site.url}${at}?album=1`);
+      await tag.host.evaluate((host: PlimsollUpload) => host.add([new File(['mine'], 'mine.txt')]));
+      await tag.state('mine.txt', 'done');
+    }
+    expect(site.posted.map(({ path, fields }) => [path, fields])).toEqual([['/without', [['photo', 'mine.txt']]], ['/empty', [['photo', 'mine.txt']]]]);
+    site.page('/named', server.url, `<plimsoll-upload server="${server.url}/">${form('')}</plimsoll-upload>`);
+    await page.goto(`${site.url}/named`);
+    const tag = new Tag(page);
+    await tag.alive();
+    await expect(tag.form).toHaveAttribute('action', `${server.url}/upload`);
+  } finally {
+    await site.stop();
+  }
+});
+
+test('what the file input inside asks for holds in the tag, and the tag has the last word', async ({ page, server, silence }) => {
+  silence.listen(page);
+  await page.goto(`${server.url}/plain.html`);
+  await new Tag(page).alive();
+  const made = async (id: string, input: string, attributes = '') => {
+    await page.evaluate(([id, input, attributes]) => {
+      const form = document.body.appendChild(document.createElement('form'));
+      form.innerHTML = `<plimsoll-upload id="${id}" name="given" ${attributes}><input type="file" name="file" ${input}></plimsoll-upload>`;
+    }, [id, input, attributes]);
+    const tag = new Tag(page, page.locator(`#${id}`));
+    await tag.alive();
+    return { tag, valid: () => tag.host.evaluate((host: PlimsollUpload) => [host.checkValidity(), host.validity.valueMissing, host.form?.checkValidity()]) };
+  };
+  const strict = await made('strict', 'required capture="user" accept="image/*"');
+  await expect(strict.tag.input).toHaveAttribute('capture', 'user');
+  await expect(strict.tag.input).toHaveAttribute('accept', 'image/*');
+  await expect(strict.tag.input).not.toHaveAttribute('multiple');
+  await expect(strict.tag.host.locator('[data-pl-folder]')).toHaveCount(0);
+  expect(await strict.valid()).toEqual([false, true, false]);
+  await strict.tag.host.evaluate((host: PlimsollUpload) => host.add([new File(['x'], 'x.png', { type: 'image/png' })]));
+  await strict.tag.state('x.png', 'done');
+  expect(await strict.valid()).toEqual([true, false, true]);
+
+  const folder = await made('folder', 'webkitdirectory capture');
+  await expect(folder.tag.host.locator('[data-pl-folder]')).toHaveCount(1);
+  await expect(folder.tag.input, 'a folder has several files').toHaveAttribute('multiple');
+  await expect(folder.tag.input, 'a camera without a word is the one that looks away').toHaveAttribute('capture', 'environment');
+  expect(await folder.valid()).toEqual([true, false, true]);
+
+  const overruled = await made('overruled', 'required webkitdirectory capture="user"', 'required="false" directory="false" capture="environment"');
+  await expect(overruled.tag.input).toHaveAttribute('capture', 'environment');
+  await expect(overruled.tag.host.locator('[data-pl-folder]')).toHaveCount(0);
+  expect(await overruled.valid()).toEqual([true, false, true]);
+});
+
 test('a tag that is made by a script works as one that was written, and takes what was set before it was defined', async ({ page, server, files, silence }) => {
   silence.listen(page);
   await page.goto(`${server.url}/plain.html`);
