@@ -139,7 +139,8 @@ export interface PlimsollAnswer {
  * console, and the tag keeps what it has inside. A change takes effect at once while the list is empty, else as soon
  * as it is. A form inside the tag is used until the widget has loaded; then its address (without one, that of the page,
  * unless `server` is said), the name of its file input and what that asks for (`accept`, `capture`, `multiple`,
- * `required`, `webkitdirectory`), its hidden fields, and the files picked in it are taken over.
+ * `required`, `webkitdirectory`), its hidden fields, and the files picked in it are taken over. What could not be loaded
+ * is asked for again: when the network is back, when somebody looks at the page again, and after pauses that grow.
  *
  * As a part of a form it sends, under its `name`, the id of each stored file in the list (of another server: its
  * address). It is invalid while something has not ended, and while it is `required` and nothing is stored. Nothing is

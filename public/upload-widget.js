@@ -26,14 +26,21 @@ const here = (name) => new URL(name, import.meta.url).href;
 const pairs = (object) => Object.entries(object ?? {});
 const flat = (object) => pairs(object).flatMap(([name, value]) => [name, String(value)]);
 
+const had = async (name) => {
+  const answer = await fetch(here(name));
+  if (!answer.ok) throw new Error(`${answer.status} ${answer.url}`);
+  return answer;
+};
+// A script that a server has once refused Firefox never asks for again: it is imported when it can be had.
+const script = async () => (await (await had(GLUE)).text(), import(here(GLUE)));
+
 let loading;
 /** Fetches glue, WebAssembly and style side by side, once for the page; after a failure the next call tries again. */
 function load() {
   loading ??= (async () => {
-    const style = fetch(here(STYLE)).then((answer) => (answer.ok ? answer.text() : Promise.reject(new Error(`${answer.status} ${answer.url}`))));
-    const wasm = fetch(here(WASM));
+    const wasm = had(WASM);
     // Whichever fails first is what is told; the others must not be called unhandled.
-    const [text, bundle] = await Promise.all([style, import(here(GLUE)), wasm]);
+    const [text, bundle] = await Promise.all([had(STYLE).then((answer) => answer.text()), script(), wasm]);
     await bundle.default({ module_or_path: wasm });
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(text);
@@ -44,6 +51,28 @@ function load() {
   })();
   loading.catch(() => (loading = undefined));
   return loading;
+}
+
+/** Milliseconds until it is asked for again: each pause is twice the one before. */
+let pause = 500;
+let next;
+/** When all tags ask again: the network is back, somebody looks at the page again, or the pause is over. */
+function again() {
+  next ??= new Promise((go) => {
+    const off = new AbortController();
+    const over = (event) => {
+      if (event?.type === 'visibilitychange' && document.hidden) return;
+      off.abort();
+      clearTimeout(timer);
+      next = undefined;
+      go();
+    };
+    const timer = setTimeout(over, pause);
+    pause = Math.min(2 * pause, 30_000);
+    addEventListener('online', over, off);
+    document.addEventListener('visibilitychange', over, off);
+  });
+  return next;
 }
 
 export class PlimsollUpload extends HTMLElement {
@@ -232,10 +261,11 @@ export class PlimsollUpload extends HTMLElement {
     if (this.#beginning || !this.isConnected) return;
     this.#beginning = true;
     try {
-      const loaded = load();
+      const loaded = this.#loaded();
       // What is inside the tag may still be on its way.
       if (document.readyState === 'loading') await new Promise((parsed) => document.addEventListener('DOMContentLoaded', parsed, { once: true }));
-      const { bundle, sheet } = await loaded;
+      const { bundle, sheet } = (await loaded) ?? {};
+      if (!bundle) return;
       const settings = this.#settings();
       const setup = JSON.stringify([settings, !!this.#beforeRequest, !!this.#readAnswer]);
       if (!this.isConnected || setup === this.#setup || (this.#widget && (this.files.length || this.busy))) return;
@@ -261,6 +291,20 @@ export class PlimsollUpload extends HTMLElement {
     } finally {
       this.#beginning = false;
     }
+  }
+
+  /** What was loaded; nothing once the tag is gone. Until it can be had, what is inside the tag stays usable. */
+  async #loaded() {
+    for (let said; this.isConnected; await again()) {
+      try {
+        return await load();
+      } catch (error) {
+        // Once, however often it is so.
+        if (said !== error.message) this.#complain(error);
+        said = error.message;
+      }
+    }
+    return undefined;
   }
 
   #end() {

@@ -129,6 +129,60 @@ test('what the file input inside asks for holds in the tag, and the tag has the 
   expect(await overruled.valid()).toEqual([true, false, true]);
 });
 
+for (const part of ['js', 'wasm', 'css'] as const) {
+  test(`a part that could not be had is asked for again, and until then the form inside can be used: ${part}`, async ({ page, server, silence }) => {
+    silence.listen(page);
+    silence.allow(/^console\.error: (Failed to load resource|<plimsoll-upload>: )/);
+    await page.clock.install();
+    let asked = 0;
+    let fails: 'refused' | 'cut' | undefined = 'refused';
+    const pattern = { js: /\/pkg\/(plimsoll|element)[.\w-]*\.js$/, wasm: /\/pkg\/[.\w-]+\.wasm$/, css: /\/pkg\/widget[.\w-]*\.css$/ }[part];
+    await page.route(pattern, (route) => {
+      asked++;
+      if (fails === 'refused') return route.fulfill({ status: 503, body: '' });
+      return fails === 'cut' ? route.abort('connectionreset') : route.continue();
+    });
+    const tag = new Tag(page);
+    const before = page.locator('plimsoll-upload > form input');
+    const usable = async () => {
+      await expect(before).toBeVisible();
+      await expect(before).toBeEnabled();
+      await expect(tag.form).toHaveCount(0);
+    };
+    /** Lets pauses go by until it was asked for so often. */
+    const wait = async (times: number) => {
+      while (asked < times) await page.clock.runFor(1000);
+    };
+    const complaints = () => silence.said.filter((line) => line.includes('<plimsoll-upload>: '));
+    for (const sign of ['a pause', 'online', 'visibilitychange'] as const) {
+      asked = 0;
+      silence.said.length = 0;
+      fails = 'refused';
+      await page.goto(`${server.url}/plain.html`);
+      await wait(3);
+      await usable();
+      // The same once more is no news; another reason is.
+      await expect.poll(complaints).toHaveLength(1);
+      fails = 'cut';
+      await wait(5);
+      await expect.poll(complaints).toHaveLength(2);
+      // The next pause is one of eight seconds at the least.
+      await wait(6);
+      const reached = asked;
+      await page.clock.pauseAt((await page.evaluate(() => Date.now())) + 10);
+      await usable();
+      fails = undefined;
+      if (sign === 'a pause') await page.clock.fastForward(60_000);
+      else if (sign === 'online') await page.evaluate(() => dispatchEvent(new Event('online')));
+      else await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+      await page.clock.resume();
+      await expect.poll(() => asked, sign).toBeGreaterThan(reached);
+      await tag.alive();
+      await expect(before).toBeHidden();
+    }
+  });
+}
+
 test('a tag that is made by a script works as one that was written, and takes what was set before it was defined', async ({ page, server, files, silence }) => {
   silence.listen(page);
   await page.goto(`${server.url}/plain.html`);
