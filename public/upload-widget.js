@@ -221,15 +221,16 @@ export class PlimsollUpload extends HTMLElement {
   // --- What the browser tells ---
 
   connectedCallback() {
-    if (this.#widget) {
-      this.#widget.speak();
-      this.#listen();
-    }
+    this.connectedMoveCallback();
     this.#begin();
   }
 
-  // Moving it is not removing it.
-  connectedMoveCallback() {}
+  /** Moving it is not removing it; but another language may be spoken there. */
+  connectedMoveCallback() {
+    if (!this.#widget) return;
+    this.#widget.speak();
+    this.#listen();
+  }
 
   disconnectedCallback() {
     // What moves an element takes it out and puts it in again at once.

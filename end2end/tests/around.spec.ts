@@ -247,6 +247,19 @@ test('the words follow the language of the tag, and of what is under way', async
   await expect(moved).toHaveAttribute('lang', 'es');
   await page.evaluate(() => (document.querySelector<HTMLElement>('#other')!.lang = 'fr'));
   await expect(moved).toHaveAttribute('lang', 'fr');
+  // And when it is moved without being taken out, from where on it follows what is around it there.
+  const moves = await page.evaluate(() => {
+    const section = Object.assign(document.body.appendChild(document.createElement('section')), { id: 'there', lang: 'de' });
+    const host = document.querySelector('#other')!.shadowRoot!.querySelector('plimsoll-upload');
+    if (!('moveBefore' in section)) return false;
+    (section as unknown as { moveBefore(node: Node | null, child: null): void }).moveBefore(host, null);
+    return true;
+  });
+  expect(moves, 'browsers can do that by now').toBe(true);
+  const there = page.locator('#there form[data-plimsoll]');
+  await expect(there).toHaveAttribute('lang', 'de');
+  await page.evaluate(() => (document.querySelector<HTMLElement>('#there')!.lang = 'ja'));
+  await expect(there).toHaveAttribute('lang', 'ja');
 });
 
 test('two removals in a row are both announced', async ({ tag, files, page }) => {
