@@ -1,11 +1,13 @@
-// Reduced motion and forced colours. Playwright emulates both in Chromium; over BiDi Firefox takes them from
+// Reduced motion and forced colours, and what would stick out of a row. Playwright emulates both in Chromium; over BiDi Firefox takes them from
 // preferences, so there each test starts a Firefox of its own.
 
-import { firefox, type Page } from '@playwright/test';
+import { firefox, type Locator, type Page } from '@playwright/test';
+import type { PlimsollUpload } from '../../public/upload-widget.js';
 import { firefoxLaunch } from '../browsers';
 import { expectNoViolations } from '../fixtures/axe';
 import { MIB } from '../fixtures/files';
 import { Widget } from '../fixtures/page';
+import { png } from '../fixtures/pictures';
 import { expect, test as base } from '../fixtures/test';
 
 const test = base.extend<{ calm: Page; forced: Page }>({
@@ -91,6 +93,106 @@ test('forced colours: the bar can be seen, and so can its fill', async ({ forced
   net.release();
   await widget.waitState(sample.name, 'done');
 });
+
+test('forced colours: a button that is pressed and one that is disabled look so', async ({ forced, net, files, silence }, info) => {
+  silence.listen(forced);
+  const widget = new Widget(forced, net.url, 'plain.html');
+  await widget.open();
+  await widget.pick(...(await Promise.all(Array.from({ length: 8 }, (_, at) => files.sample(`pressed-${at}.bin`, 10)))));
+  await expect(widget.total).toHaveAttribute('data-done', '8');
+  const [sort, clear] = [widget.button('sort'), widget.button('clear')];
+  expect(await looks(sort)).toEqual(await looks(clear));
+  const system = (await looks(clear)).color;
+  await sort.click();
+  await expect(sort).toHaveAttribute('aria-pressed', 'true');
+  expect(await looks(sort), 'the other way about').toEqual(await systemColours(forced, 'ButtonFace', 'ButtonText'));
+  expect((await looks(sort)).background, 'and not as the others').not.toBe((await looks(clear)).background);
+  await expectNoViolations(forced, 'forced colours, pressed');
+  await forced.screenshot({ path: `out/screens/${info.project.name}-forced-pressed.png` });
+  const grey = (await systemColours(forced, 'GrayText', 'Canvas')).color;
+  expect(grey).not.toBe(system);
+  await forced.locator('plimsoll-upload').evaluate((host: PlimsollUpload) => (host.disabled = true));
+  await expect(widget.input).toBeDisabled();
+  for (const button of [clear, widget.button('remove').first()]) expect((await looks(button)).color).toBe(grey);
+  expect(await widget.input.evaluate((input) => getComputedStyle(input, '::file-selector-button').color)).toBe(grey);
+  await forced.screenshot({ path: `out/screens/${info.project.name}-forced-disabled.png` });
+});
+
+test('what is disabled looks so, and does not answer to the pointer', async ({ page, net, files, silence }, info) => {
+  silence.listen(page);
+  const widget = new Widget(page, net.url, 'plain.html');
+  await widget.open();
+  await widget.pick(await files.sample('disabled.bin', 10));
+  await expect(widget.total).toHaveAttribute('data-done', '1');
+  const button = widget.button('remove').first();
+  const [before, way] = [await looks(button), (element: Element) => getComputedStyle(element).borderTopColor];
+  await page.locator('plimsoll-upload').evaluate((host: PlimsollUpload) => (host.disabled = true));
+  await expect(button).toBeDisabled();
+  expect((await looks(button)).color).not.toBe(before.color);
+  expect(await button.evaluate((button) => getComputedStyle(button).cursor)).toBe('not-allowed');
+  expect(await button.evaluate((button) => getComputedStyle(button.closest('.pl-actions')!).opacity)).toBe('0.6');
+  const rests = await button.evaluate(way);
+  await button.hover({ force: true });
+  expect(await button.evaluate((button) => button.matches(':hover'))).toBe(true);
+  expect(await button.evaluate(way)).toBe(rests);
+  await page.screenshot({ path: `out/screens/${info.project.name}-disabled.png` });
+});
+
+test('a picture that was made smaller says so inside its row, and leaves its name room', async ({ page, net, silence }, info) => {
+  silence.listen(page);
+  const widget = new Widget(page, net.url, 'plain.html');
+  await widget.open();
+  await page.locator('plimsoll-upload').evaluate((host: PlimsollUpload) => (host.downscale = 40));
+  await widget.hydrated();
+  const names = ['holiday.png', 'upright, and with quite a long name for a picture.png'];
+  await widget.input.setInputFiles(names.map((name, at) => png(name, 1200, 800, at)));
+  for (const name of names) await widget.waitState(name, 'done');
+  for (const [lang, width] of [['en', 1280], ['en', 320], ['ar', 320], ['fr', 480]] as const) {
+    await page.locator('plimsoll-upload').evaluate((host: HTMLElement, lang) => (host.lang = lang), lang);
+    await expect(widget.form).toHaveAttribute('lang', lang);
+    await page.setViewportSize({ width, height: 720 });
+    for (const name of names) {
+      const seen = await widget.row(name).evaluate((row) => {
+        const head = row.querySelector('.pl-row-head')!;
+        const { left, right } = head.getBoundingClientRect();
+        const boxes = [...head.children].filter((part) => part.checkVisibility()).map((part) => part.getBoundingClientRect());
+        return {
+          parts: boxes.length,
+          outside: boxes.filter((box) => box.left < left - 0.5 || box.right > right + 0.5 || box.width === 0).length,
+          size: row.querySelector('.pl-size')!.textContent,
+          name: row.querySelector('.pl-name')!.getBoundingClientRect().width / head.getBoundingClientRect().width,
+        };
+      });
+      expect(seen, `${lang}, ${width} px, ${name}`).toMatchObject({ parts: 3, outside: 0 });
+      if (lang === 'en') expect(seen.size).toContain('made smaller from');
+      if (width === 1280) expect(seen.name, 'the name has its place').toBeGreaterThan(0.4);
+    }
+    await page.screenshot({ path: `out/screens/${info.project.name}-smaller-${lang}-${width}.png`, fullPage: true });
+  }
+});
+
+/** Its colours, as they are now. */
+function looks(part: Locator): Promise<{ color: string; background: string }> {
+  return part.evaluate((part) => {
+    const { color, backgroundColor } = getComputedStyle(part);
+    return { color, background: backgroundColor };
+  });
+}
+
+/** What these system colours are here. */
+function systemColours(page: Page, color: string, background: string): Promise<{ color: string; background: string }> {
+  return page.evaluate(
+    ([color, background]) => {
+      const probe = document.body.appendChild(document.createElement('i'));
+      probe.style.cssText = `forced-color-adjust: none; color: ${color}; background-color: ${background}`;
+      const style = getComputedStyle(probe);
+      const colours = { color: style.color, background: style.backgroundColor };
+      probe.remove();
+      return colours;
+    },
+    [color, background],
+  );
+}
 
 async function withFirefox(prefs: Record<string, string | number | boolean>, use: (page: Page) => Promise<void>): Promise<void> {
   const browser = await firefox.launch({ ...firefoxLaunch(), firefoxUserPrefs: prefs });
