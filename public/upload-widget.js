@@ -19,6 +19,7 @@ const LISTS = ['headers', 'fields'];
 const TRUTHS = { multiple: true, 'auto-start': true, dotfiles: true, thumbnails: true, guard: true, remember: true, directory: false, 'drop-anywhere': false, 'wake-lock': false, 'tab-title': false, digest: false, checksum: false, credentials: false };
 // `labels` has no property: on a form control that is the list of its <label>s.
 const SETTINGS = [...TEXTS, ...LISTS, ...Object.keys(TRUTHS), 'labels'];
+const NAMES = ['aria-labelledby', 'aria-label'];
 // The widget's own words come with it.
 const SOON = 'Choose a file.';
 
@@ -77,7 +78,7 @@ function again() {
 
 export class PlimsollUpload extends HTMLElement {
   static formAssociated = true;
-  static observedAttributes = [...SETTINGS, 'name', 'required'];
+  static observedAttributes = [...SETTINGS, 'name', 'required', ...NAMES];
 
   #internals = this.attachInternals();
   /** The widget, while there is one, and what it was set up with. */
@@ -240,6 +241,7 @@ export class PlimsollUpload extends HTMLElement {
   attributeChangedCallback(name, old, value) {
     if (old === value) return;
     this.#weigh();
+    this.#call();
     // All that a script changes in one go is one change.
     queueMicrotask(() => this.#begin());
   }
@@ -285,6 +287,7 @@ export class PlimsollUpload extends HTMLElement {
       root.adoptedStyleSheets = [sheet];
       root.replaceChildren(frame);
       this.#listen();
+      this.#call();
       this.#adopt();
       this.#weigh();
     } catch (error) {
@@ -322,6 +325,17 @@ export class PlimsollUpload extends HTMLElement {
   #listen() {
     this.#tongue.disconnect();
     for (let root = this.getRootNode(); root; root = root.host?.getRootNode()) this.#tongue.observe(root, { subtree: true, attributeFilter: ['lang'] });
+  }
+
+  /** Names the group of all its controls as the page names the tag, which is what people hear first. */
+  #call() {
+    const frame = this.shadowRoot?.querySelector('fieldset');
+    if (!frame) return;
+    const [by, own] = NAMES.map((name) => this.getAttribute(name));
+    const named = by ? by.split(/\s+/).map((id) => this.getRootNode().getElementById?.(id)) : own ? [] : [...this.#internals.labels];
+    // A label around the tag has in it what was inside of the tag.
+    const words = named.map((label) => label?.textContent.replace(label.contains(this) ? this.textContent : '', '').trim());
+    frame.ariaLabel = words.filter(Boolean).join(' ') || own;
   }
 
   /** Names and values of all that sets the widget up, one after the other. */

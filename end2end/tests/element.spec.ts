@@ -573,6 +573,32 @@ test.describe('inside a form', () => {
   });
 });
 
+test('what the page calls the tag is the name of its group', async ({ page, server, silence }) => {
+  silence.listen(page);
+  const site = await Pages.start();
+  try {
+    const tags = [
+      '<plimsoll-upload id="own" aria-label="Photos"></plimsoll-upload>',
+      '<label for="labelled">Scans</label> <label for="labelled">of the letters</label><plimsoll-upload id="labelled"></plimsoll-upload>',
+      '<label>Maps <plimsoll-upload id="around"><input type="file"><button>Send</button></plimsoll-upload></label>',
+      '<b id="first">Old</b><i id="second">drawings</i><plimsoll-upload id="led" aria-label="no" aria-labelledby="second nobody first"></plimsoll-upload>',
+      '<plimsoll-upload id="nameless"></plimsoll-upload>',
+    ];
+    site.page('/', server.url, tags.join(''));
+    await page.goto(site.url);
+    for (const id of ['own', 'labelled', 'around', 'led', 'nameless']) await new Tag(page, page.locator(`#${id}`)).alive();
+    for (const name of ['Photos', 'Scans of the letters', 'Maps', 'drawings Old']) await expect(page.getByRole('group', { name, exact: true })).toHaveCount(1);
+    const frame = page.locator('#nameless fieldset');
+    await expect(frame).not.toHaveAttribute('aria-label');
+    await page.locator('#nameless').evaluate((host) => host.setAttribute('aria-label', 'Books'));
+    await expect(page.getByRole('group', { name: 'Books', exact: true })).toHaveCount(1);
+    await page.locator('#nameless').evaluate((host) => host.removeAttribute('aria-label'));
+    await expect(frame).not.toHaveAttribute('aria-label');
+  } finally {
+    await site.stop();
+  }
+});
+
 test('the form of a site whose server is not ours: its fields before the file, a token in a header, its own answer', async ({ page, server, files, silence }) => {
   silence.listen(page);
   const site = await Pages.start();
