@@ -380,6 +380,7 @@ export class PlimsollUpload extends HTMLElement {
   #hear(kind, detail) {
     if (kind === 'before-upload') return this.#beforeUpload(detail.file);
     if (kind === 'before-request') return this.#extra(detail);
+    if (kind === 'wrong') return this.#complain(`labels="${detail}" is not the key of a text`);
     if (kind === 'stored') this.#stored.set(detail.file.id, detail.receipt);
     if (kind === 'removed') this.#stored.delete(detail.file.id);
     if (kind === 'restored' && detail.receipt) this.#stored.set(detail.file.id, detail.receipt);

@@ -295,6 +295,15 @@ test('an attribute that cannot be read is told, and what was in the tag stays us
   });
   expect(told).toEqual(['slice="1OMB" is not a size such as 1000000, 500kB or 10MiB', 'retries="often" is not a number from 0 to 255']);
   expect(said.filter((line) => line.startsWith('error: <plimsoll-upload>: '))).toHaveLength(2);
+  // Of a text that is none of ours the others know nothing: it is told, and they hold.
+  await page.evaluate(() => {
+    const odd = Object.assign(document.createElement('plimsoll-upload'), { id: 'odd' });
+    odd.setAttribute('labels', 'undoo: Back\nclear: Sweep\ndrop-here: Here');
+    document.body.append(odd);
+  });
+  await new Tag(page, page.locator('#odd')).alive();
+  await expect(page.locator('#odd .pl-headline')).toHaveText('Here');
+  expect(said.filter((line) => line.startsWith('error: <plimsoll-upload>: ')).slice(2)).toEqual([expect.stringContaining('labels="undoo" is not the key of a text') as unknown]);
   const tag = new Tag(page, page.locator('#wrong'));
   await expect(page.locator('#wrong > form input')).toBeVisible();
   await tag.host.evaluate((host) => {

@@ -36,7 +36,8 @@ impl UploadElement {
     /// Mounts the widget in `frame`. `settings` are names and values of attributes by turns, `home` is the folder that
     /// the script came from. `page` is called with the kind of each event and what there is to know of it, and with
     /// the questions `before-upload` and, where `asks` says so, `before-request`, which it answers at once or with a
-    /// promise. `read` reads the answers of another server than ours.
+    /// promise; it is told of keys of texts that there are none of (`wrong`). `read` reads the answers of another server
+    /// than ours.
     ///
     /// # Errors
     /// A list of sentences, one for each setting that cannot be read.
@@ -53,6 +54,12 @@ impl UploadElement {
         let options = attributes::options(pairs, home).map_err(|errors| -> Array {
             errors.iter().map(|error| JsValue::from_str(&error.to_string())).collect()
         })?;
+        // The other texts hold: what one release says, the next may say no more.
+        for (key, _) in &options.labels {
+            if !widget::has_text(key) {
+                let _ = page.call2(&JsValue::NULL, &"wrong".into(), &key.into());
+            }
+        }
         let page = SendWrapper::new(page);
         let asked = page.clone();
         let mut hooks =

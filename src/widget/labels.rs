@@ -169,6 +169,11 @@ pub(crate) fn says(labels: &ArcRwSignal<Labels>, word: Word) -> Said {
     Box::new(move || labels.with(|labels| labels.text(word)))
 }
 
+/// Whether a text has this key.
+pub(super) fn is_key(key: &str) -> bool {
+    ENGLISH.lines().any(|line| line.split_once('=').is_some_and(|(known, _)| known == key))
+}
+
 /// The languages that there are texts of besides English.
 pub(crate) const LANGUAGES: [&str; 6] = ["ar", "de", "es", "fr", "ja", "zh"];
 

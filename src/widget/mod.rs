@@ -141,6 +141,11 @@ pub fn upload_widget(
     view! { <UploadWidget options hooks on_handle=Callback::new(reach)/> }
 }
 
+/// Whether one of the widget's texts has this key, by which a page can replace it.
+pub fn has_text(key: &str) -> bool {
+    labels::is_key(key)
+}
+
 /// The widget of an island, in the island's words.
 pub(crate) fn in_words(
     options: Options,
