@@ -300,7 +300,11 @@ test('the page’s own look: custom properties, and every part that is named; ax
     await tag.waitState(sample.name, 'failed');
     expect(await look('[data-pl-reason]', 'color')).toBe('rgb(90, 0, 0)');
     expect(await look('[data-pl-action=remove]', 'letter-spacing')).toBe('2px');
-    const parts = 'base drop mark headline input limits check total sum list row name size percent bar bar-sent bar-received status reason hint button'.split(' ');
+    const parts = 'base drop mark headline input limits total sum list row name folder size percent bar bar-sent bar-received status reason hint button'.split(' ');
+    // With a server that is ours.
+    await tag.host.evaluate((host) => host.insertAdjacentHTML('afterend', '<plimsoll-upload id="ours"></plimsoll-upload>'));
+    await expect(page.locator('#ours [part=check]')).toBeVisible();
+    await page.locator('#ours').evaluate((host) => host.remove());
     expect(await tag.host.evaluate((host, parts) => parts.filter((part) => !host.shadowRoot?.querySelector(`[part~="${part}"]`)), parts), 'parts that are named in README').toEqual([]);
     await expectNoViolations(page, 'failed, in the tag');
     // 1280 by 1024 pixels at 400 %.

@@ -608,6 +608,33 @@ test('what the page calls the tag is the name of its group', async ({ page, serv
   }
 });
 
+test('another server than ours is not offered what only ours can do, nor said to have told what it did not', async ({ page, server, silence }) => {
+  silence.listen(page);
+  const site = await Pages.start();
+  try {
+    site.put('/photos/', { type: 'text/plain', body: 'thank you' });
+    site.page('/', server.url, '<plimsoll-upload action="/photos/" digest></plimsoll-upload>');
+    await page.goto(site.url);
+    const tag = new Tag(page);
+    await tag.alive();
+    await expect(tag.host.locator('[data-pl-digest]')).toBeHidden();
+    await tag.host.evaluate((host: PlimsollUpload) => host.add([new File(['12345'], 'taken.txt')]));
+    await tag.state('taken.txt', 'done');
+    expect(site.posted[0]?.fields).toEqual([['file', 'taken.txt']]);
+    await tag.row('taken.txt').locator('summary').click();
+    await expect(tag.row('taken.txt').locator('[data-pl-source]')).toHaveText('Sent by your browser: 5 B.');
+    // One that counts in our words is ours.
+    await tag.host.evaluate((host: PlimsollUpload) => {
+      host.clear();
+      host.progress = '/api/upload_progress';
+    });
+    await expect(tag.host.locator('[data-pl-digest]')).toBeVisible();
+    await expect(tag.host.locator('[data-pl-digest]')).toBeChecked();
+  } finally {
+    await site.stop();
+  }
+});
+
 test('the form of a site whose server is not ours: its fields before the file, a token in a header, its own answer', async ({ page, server, files, silence }) => {
   silence.listen(page);
   const site = await Pages.start();

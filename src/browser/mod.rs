@@ -606,7 +606,7 @@ impl Inner {
         let form = FormData::new().ok()?;
         // All of them before the file: the server must know before the bytes come.
         let text = |name: &str, value: &str| form.append_with_str(name, value).ok();
-        if digest {
+        if digest && self.dialect == Dialect::Plimsoll {
             text("digest", "sha-256")?;
         }
         if !manifest.path.is_empty() {

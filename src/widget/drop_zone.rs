@@ -3,7 +3,7 @@
 
 use leptos::{attr::custom::custom_attribute, prelude::*};
 
-use crate::wire::Options;
+use crate::wire::{Dialect, Options};
 
 use super::{
     controller::Controller,
@@ -72,10 +72,12 @@ pub(crate) fn DropZone(
         }
     });
     let picked = move |_| controller.runtime().picked();
+    let is_ours = options.dialect == Dialect::Plimsoll;
 
     view! {
         // Before the file: a server that reads the form as it comes must know of the wish before the bytes.
-        <label class="pl-check" part="check">
+        // Another than ours knows nothing of it.
+        <label class="pl-check" part="check" {..facts(move |tell| tell("hidden", flag(!is_ours)))}>
             <input type="checkbox" name="digest" value="sha-256" data-pl-digest="" checked=options.digest || !options.checksum.is_empty()/>
             <span>{says(&labels, Word::WantDigest)}</span>
         </label>

@@ -344,6 +344,8 @@ words! {
     ErrorBecause = "error-because", "{sentence} ({reason})";
 
     Source = "source", "Sent by your browser: {sent}. Received by the server: {received}.";
+    /// The same, where a server took it and told no size.
+    SourceSent = "source-sent", "Sent by your browser: {sent}.";
     CountedByNobody = "counted-by-nobody", "Nobody has counted anything yet.";
     CountedByBrowser = "counted-by-browser", "The bar follows your browser's count; the server's is awaited.";
     CountedByServer = "counted-by-server", "The bar follows the server's count.";

@@ -206,7 +206,8 @@ fn own(labels: &Labels, error: &ErrorBody) -> String {
 
 /// Where the numbers of a row come from.
 pub(crate) fn source(labels: &Labels, row: &RowView) -> String {
-    let mut text = sizes(labels, Word::Source, row);
+    // Who only took it has not said how much that was.
+    let mut text = sizes(labels, if is_taken(row) { Word::SourceSent } else { Word::Source }, row);
     let mut add = |sentence: &str| {
         text.push(' ');
         text.push_str(sentence);
