@@ -396,6 +396,10 @@ test('before a file is sent the page may rename it, add fields, take its time, a
       if (detail.file.name === 'plain refusal.txt') event.preventDefault();
       if (detail.file.name === 'refused.txt') detail.waitUntil(new Promise((later) => setTimeout(later)).then(() => detail.refuse('Not on a Sunday.')));
       if (detail.file.name === 'broken.txt') detail.waitUntil(Promise.reject(new Error('No token was to be had.')));
+      if (detail.file.name === 'first.txt') {
+        // Long after its row was drawn.
+        detail.waitUntil(new Promise<void>((go) => addEventListener('pl-go', () => go(), { once: true })).then(() => detail.rename('second.txt')));
+      }
       if (detail.file.name === 'renamed.txt') {
         detail.rename('another é.txt');
         detail.waitUntil(Promise.resolve().then(() => (detail.fields.album = 'holidays: "sun"')));
@@ -412,6 +416,28 @@ test('before a file is sent the page may rename it, add fields, take its time, a
   await expect(reason('broken.txt')).toHaveText('No token was to be had.');
   await expect(reason('plain refusal.txt')).not.toBeEmpty();
   for (const name of ['plain refusal.txt', 'refused.txt', 'broken.txt']) await expect(tag.row(name)).toHaveAttribute('data-error', 'declined');
+
+  const shown = (name: string) =>
+    tag.row(name).evaluate((row) => {
+      const link = row.querySelector<HTMLAnchorElement>('.pl-name');
+      const named = [...row.querySelectorAll('[role=progressbar], [data-pl-action=remove], [data-pl-action=cancel]')];
+      return [link?.innerText.replace('\n', ''), link?.title, link?.download, ...named.map((part) => part.getAttribute('aria-label'))];
+    });
+  await tag.host.evaluate((host: PlimsollUpload) => {
+    const file = new File(['first'], 'first.txt');
+    Object.defineProperty(file, 'webkitRelativePath', { value: 'letters/1876/first.txt' });
+    const input = host.shadowRoot?.querySelector<HTMLInputElement>('[data-pl-input]');
+    const list = new DataTransfer();
+    list.items.add(file);
+    Object.defineProperty(input, 'files', { value: list.files, configurable: true });
+    input?.dispatchEvent(new Event('change', { bubbles: true }));
+  });
+  await tag.state('first.txt', 'creating');
+  const [old, other] = ['letters/1876/first.txt', 'letters/1876/second.txt'];
+  expect(await shown('first.txt')).toEqual([old, old, 'first.txt', old, `Cancel ${old}`]);
+  await page.evaluate(() => dispatchEvent(new Event('pl-go')));
+  await tag.state('second.txt', 'done');
+  expect(await shown('second.txt')).toEqual([other, other, 'second.txt', other, `Remove ${other}`]);
 });
 
 for (const protocol of ['form', 'resumable', 'tus'] as const) {

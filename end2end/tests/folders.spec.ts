@@ -119,6 +119,52 @@ test('a picked folder keeps its paths', async ({ page, net, tree, browserName, s
   expect((await titles()).every((title) => title.startsWith('tree/'))).toBe(true);
 });
 
+test('files of one name are told apart by their folders, by eye and by ear, also where there is little room', async ({ page, net, silence }, info) => {
+  silence.listen(page);
+  const widget = new Widget(page, net.url);
+  await widget.open();
+  const deep = `tree/${'a folder with a rather long name/'.repeat(6)}report.txt`;
+  const paths = ['tree/1875/report.txt', 'tree/1876/report.txt', deep];
+  await page.locator('[data-pl-folder]').evaluate(pickPaths, paths);
+  await expect(widget.total).toHaveAttribute('data-done', '3');
+  const rows = page.locator('[data-pl-row]');
+  for (const [at, path] of paths.entries()) {
+    const row = rows.nth(at);
+    await expect(row.locator('.pl-name bdi')).toHaveText([path.slice(0, -10), 'report.txt']);
+    await expect(row.getByRole('progressbar', { name: path, exact: true })).toHaveCount(1);
+    await expect(row.getByRole('button', { name: `Remove ${path}`, exact: true })).toHaveCount(1);
+    const stored = widget.uploads.filter({ has: page.getByRole('button', { name: `Delete ${path}`, exact: true }) });
+    await expect(stored.locator('.pl-name bdi')).toHaveText([path.slice(0, -10), 'report.txt']);
+  }
+  for (const width of [1280, 320]) {
+    await page.setViewportSize({ width, height: 720 });
+    const seen = await page.locator('[data-pl-row], [data-pl-upload]').evaluateAll((rows) =>
+      rows.map((row) => {
+        const frame = row.getBoundingClientRect();
+        const [folder, name] = [...row.querySelectorAll('.pl-name bdi')];
+        const [above, below] = [folder!.getBoundingClientRect(), name!.getBoundingClientRect()];
+        const style = getComputedStyle(folder!);
+        return {
+          inside: [above, below].every(({ left, right }) => left >= frame.left && right <= frame.right),
+          long: folder!.textContent!.length > 50,
+          lines: Math.round(above.height / parseFloat(style.lineHeight)),
+          cut: folder!.scrollWidth > folder!.clientWidth,
+          whole: name!.scrollWidth <= Math.ceil(row.querySelector('.pl-name')!.clientWidth),
+          quiet: style.color !== getComputedStyle(name!).color,
+        };
+      }),
+    );
+    expect(seen).toHaveLength(6);
+    for (const { long, cut, ...row } of seen) {
+      expect(row, `${width} px`).toEqual({ inside: true, lines: 1, whole: true, quiet: true });
+      if (width === 320 || !long) expect(cut, 'a long way is cut short, and no other').toBe(long);
+    }
+    expect(seen.filter(({ long }) => long)).toHaveLength(2);
+    await page.screenshot({ path: `out/screens/${info.project.name}-folders-${width}.png`, fullPage: true });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+  }
+});
+
 test('names with a dot are left out where the page wants that, but not the folder that was chosen', async ({ page, net, silence }) => {
   silence.listen(page);
   await withOptions(page, { dotfiles: false });

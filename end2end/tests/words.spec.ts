@@ -8,6 +8,7 @@ import type { PlimsollUpload } from '../../public/upload-widget.js';
 import { MIB } from '../fixtures/files';
 import { Pages } from '../fixtures/pages';
 import { Widget } from '../fixtures/page';
+import { pickPaths } from '../fixtures/pick';
 import { expect, test } from '../fixtures/test';
 
 const LANGUAGES = ['ar', 'de', 'es', 'fr', 'ja', 'zh'];
@@ -134,7 +135,7 @@ test('in Arabic the bar grows from the right, and a size keeps its order', async
   expect(filled!.width).toBeLessThan(bar!.width * 0.6);
   expect(Math.abs(filled!.x + filled!.width - (bar!.x + bar!.width)), 'from the right').toBeLessThan(2);
   // The letters of the name stand in their own order: the first of them leftmost.
-  const order = await row.locator('.pl-name bdi').evaluate((element) => {
+  const order = await row.locator('.pl-name bdi').last().evaluate((element) => {
     const text = element.firstChild!;
     const at = (index: number) => {
       const range = document.createRange();
@@ -147,6 +148,40 @@ test('in Arabic the bar grows from the right, and a size keeps its order', async
   expect(order).toEqual([...order].sort((a, b) => a - b));
   net.release();
   await own.waitState(sample.name, 'done');
+});
+
+test('signs that turn a text about are seen in a name, and turn nothing; the name that is sent is the file’s own', async ({ page, net, server, silence }) => {
+  silence.listen(page);
+  const own = new Widget(page, net.url);
+  await own.open();
+  const name = 'in\u202egpj.\u2067\u200fexe';
+  const [seen, folder] = ['in\ufffdgpj.\ufffd\ufffdexe', 'dir\ufffd/'];
+  await page.locator('[data-pl-folder]').evaluate(pickPaths, [`dir\u202d/${name}`]);
+  await own.waitState(name, 'done');
+  const row = own.row(name);
+  await expect(row.locator('.pl-name bdi')).toHaveText([folder, seen]);
+  await expect(row.locator('.pl-name')).toHaveAttribute('title', folder + seen);
+  await expect(own.button('remove', name)).toHaveAttribute('aria-label', `Remove ${folder}${seen}`);
+  await expect(row.locator('[role=progressbar]')).toHaveAttribute('aria-label', folder + seen);
+  // Our server keeps most of them out of what it tells, but not all.
+  const kept = 'ingpj.\ufffdexe';
+  const stored = own.uploads.first();
+  await expect(stored.locator('.pl-name bdi')).toHaveText(['dir/', kept]);
+  await expect(stored.locator('.pl-name')).toHaveAttribute('title', `Download dir/${kept}`);
+  await expect(stored.locator('[data-pl-delete]')).toHaveAttribute('aria-label', `Delete dir/${kept}`);
+  const site = await Pages.start();
+  try {
+    site.put('/photos/', { type: 'text/plain', body: 'thank you' });
+    site.page('/', server.url, '<plimsoll-upload action="/photos/"></plimsoll-upload>');
+    const tag = new Widget(page, site.url);
+    await tag.open();
+    await tag.input.evaluate(pickPaths, [`dir\u202d/${name}`]);
+    await tag.waitState(name, 'done');
+    await expect(tag.row(name).locator('.pl-name bdi')).toHaveText([folder, seen]);
+    expect(site.posted.map(({ fields }) => fields)).toEqual([[['relativePath', `dir\u202d/${name}`], ['file', name]]]);
+  } finally {
+    await site.stop();
+  }
 });
 
 test('an element speaks the language of the page around it, fetched from where its script came from', async ({ page, server, silence, files }) => {

@@ -68,8 +68,8 @@ fn result(labels: &Labels, receipt: Receipt) -> impl IntoView + use<> {
     let digest = sha256.clone().map(|sha256| {
         view! { <p class="pl-digest"><span>"SHA-256 "</span><code>{sha256}</code></p> }
     });
-    let path =
-        (!path.is_empty()).then(|| view! { <p class="pl-facts" data-pl-path=""><bdi>{path}</bdi></p> });
+    let path = (!path.is_empty())
+        .then(|| view! { <p class="pl-facts" data-pl-path=""><bdi>{text::plain(&path)}</bdi></p> });
     // What came along: words of the person's own browser, told as they came.
     let fields = fields.into_iter().map(|(name, value)| {
         view! { <p class="pl-facts" data-pl-field=""><bdi>{name}</bdi>": "<bdi>{value}</bdi></p> }
@@ -90,9 +90,9 @@ fn result(labels: &Labels, receipt: Receipt) -> impl IntoView + use<> {
                     data-pl-download=""
                     href=url
                     download=name.clone()
-                    title=text::of(labels, Word::Download, &name)
+                    title=text::of(labels, Word::Download, &text::plain(&name))
                 >
-                    <bdi>{name.clone()}</bdi>
+                    <bdi>{text::plain(&name)}</bdi>
                 </a>
                 <p class="pl-facts">
                     <bdi>{text::size(labels, size)}</bdi>

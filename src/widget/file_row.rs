@@ -73,10 +73,7 @@ pub(crate) fn FileRow(
 ) -> impl IntoView {
     let words = |read: fn(&Labels, &RowView) -> String| row.says(read);
     let hides = |read: fn(&RowView) -> bool| row.hides(read);
-    let (id, name, path, sort) = row.view.with_untracked(|view| {
-        let path = if view.path.is_empty() { view.name.clone() } else { view.path.clone() };
-        (row.id, view.name.clone(), path, view.media_type.clone())
-    });
+    let (id, sort) = (row.id, row.view.with_untracked(|view| view.media_type.clone()));
     let stop = {
         let (view, controller) = (row.view.clone(), controller.clone());
         press(move || {
@@ -95,7 +92,14 @@ pub(crate) fn FileRow(
     };
     let link = {
         let (view, home) = (row.view.clone(), controller.home());
-        facts(move |tell| tell("href", view.with(|view| stored_at(&home, view.receipt.as_ref()?))))
+        facts(move |tell| {
+            view.with(|view| {
+                tell("title", Some(text::whole_name(view)));
+                // What a browser makes of it when it saves the file is the browser's own affair.
+                tell("download", Some(view.name.clone()));
+                tell("href", view.receipt.as_ref().and_then(|receipt| stored_at(&home, receipt)));
+            });
+        })
     };
     let retry = press(move || controller.wish(Event::Retry(Scope::One(id))));
     let placed = {
@@ -125,7 +129,7 @@ pub(crate) fn FileRow(
     let retry = button(
         row.facts(|labels, row, tell| {
             tell("data-pl-action", Some("retry".to_owned()));
-            tell("aria-label", Some(text::of(labels, text::retry(row), &row.name)));
+            tell("aria-label", Some(text::of(labels, text::retry(row), &text::whole_name(row))));
             tell("hidden", flag(!row.can_retry));
         }),
         words(|labels, row| labels.text(text::retry(row))),
@@ -135,7 +139,7 @@ pub(crate) fn FileRow(
     let hold = button(
         row.facts(|labels, row, tell| {
             tell("data-pl-action", Some(hold_action(row).to_owned()));
-            tell("aria-label", Some(text::of(labels, hold_word(row), &row.name)));
+            tell("aria-label", Some(text::of(labels, hold_word(row), &text::whole_name(row))));
             tell("hidden", flag(!row.can_pause && !row.can_resume));
         }),
         words(|labels, row| labels.text(hold_word(row))),
@@ -145,7 +149,7 @@ pub(crate) fn FileRow(
     let stop = button(
         row.facts(|labels, row, tell| {
             tell("data-pl-action", Some(stop_action(row).to_owned()));
-            tell("aria-label", Some(text::of(labels, stop_word(row), &row.name)));
+            tell("aria-label", Some(text::of(labels, stop_word(row), &text::whole_name(row))));
         }),
         words(|labels, row| labels.text(stop_word(row))),
         stop,
@@ -157,8 +161,9 @@ pub(crate) fn FileRow(
             <span class="pl-icon" part="icon" data-pl-icon=sort aria-hidden="true"></span>
             <div class="pl-row-head">
                 // Without an address it is no link yet, and out of the keyboard's way.
-                <a class="pl-name" part="name" title=path download=name rel="external" {..link}>
-                    <bdi>{name.clone()}</bdi>
+                <a class="pl-name" part="name" rel="external" {..link}>
+                    <bdi class="pl-folder" part="folder">{words(|_, row| text::plain(text::folder(&row.path)))}</bdi>
+                    <bdi>{words(|_, row| text::plain(&row.name))}</bdi>
                 </a>
                 // A folder that was refused has no size.
                 <bdi class="pl-size" part="size" {..hides(|row| row.size == 0 && row.state == RowState::Rejected)}>
@@ -168,7 +173,7 @@ pub(crate) fn FileRow(
                     {words(|labels, row| text::percent(labels, row.percent))}
                 </bdi>
             </div>
-            <ProgressBar name=words(|_, row| row.name.clone()) level=Arc::new(row.worded(level))/>
+            <ProgressBar name=words(|_, row| text::whole_name(row)) level=Arc::new(row.worded(level))/>
             <div class="pl-row-foot">
                 <div class="pl-words">
                     <p class="pl-status" part="status" data-pl-status="">

@@ -167,7 +167,10 @@ fn StoredUpload(
     questions: StoredValue<Questions>,
     labels: ArcRwSignal<Labels>,
 ) -> impl IntoView {
-    let Receipt { id, name, size, media_type, sha256, stored_ms, url, .. } = receipt;
+    let Receipt { id, name, path, size, media_type, sha256, stored_ms, url, .. } = receipt;
+    let folder = text::plain(text::folder(&path));
+    let shown = text::plain(&name);
+    let whole = [folder.as_str(), &shown].concat();
     let (asked, mine) = (id.clone(), id.clone());
     let delete = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -220,9 +223,10 @@ fn StoredUpload(
                     href=url
                     download=name.clone()
                     rel="external"
-                    title=words(|labels, name| text::of(labels, Word::Download, name), name.clone())
+                    title=words(|labels, name| text::of(labels, Word::Download, name), whole.clone())
                 >
-                    <bdi>{name.clone()}</bdi>
+                    {(!folder.is_empty()).then(|| view! { <bdi class="pl-folder">{folder}</bdi> })}
+                    <bdi>{shown}</bdi>
                 </a>
                 <p class="pl-facts">
                     <bdi>{facts.0}</bdi>
@@ -240,7 +244,7 @@ fn StoredUpload(
             </div>
             <form method="post" action=DELETE_ACTION on:submit=delete>
                 <input type="hidden" name="id" value=id.to_string()/>
-                <button class="pl-button" type="submit" data-pl-delete="" aria-label=words(|labels, name| text::of(labels, Word::Delete, name), name.clone())>
+                <button class="pl-button" type="submit" data-pl-delete="" aria-label=words(|labels, name| text::of(labels, Word::Delete, name), whole)>
                     {says(&labels, Word::Delete)}
                 </button>
             </form>

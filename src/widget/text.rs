@@ -18,6 +18,25 @@ pub(crate) fn of(labels: &Labels, action: Word, file: &str) -> String {
     labels.fill(Word::ActionFor, &[("action", &labels.text(action)), ("name", file)])
 }
 
+/// A name as it is shown. Signs that turn the text around them about would make it seem another; what is sent is the
+/// name itself.
+pub(crate) fn plain(name: &str) -> String {
+    let turns = |sign| matches!(sign, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    name.chars().map(|sign| if turns(sign) { '\u{fffd}' } else { sign }).collect()
+}
+
+/// The folders on the way to a file, with the slash behind each; empty for a single file.
+pub(crate) fn folder(path: &str) -> &str {
+    let end = path.bytes().rposition(|byte| byte == b'/').map_or(0, |at| at + 1);
+    path.get(..end).unwrap_or_default()
+}
+
+/// The name of a file with its folders: of several files with one name each has its own.
+pub(crate) fn whole_name(row: &RowView) -> String {
+    // The page may have given it another name than it has in its folder.
+    plain(&[folder(&row.path), &row.name].concat())
+}
+
 /// What a person should know before picking files: the server's limit, and the page's own.
 pub(crate) fn limits(labels: &Labels, options: &Options) -> String {
     let mut text = labels.text(Word::Paste);
@@ -274,7 +293,7 @@ pub(crate) fn reached(labels: &Labels, at: u8, total: &TotalView) -> String {
 
 /// Announced when a file was refused or failed.
 pub(crate) fn failed(labels: &Labels, name: &str, reason: &str) -> String {
-    labels.fill(Word::FileFailed, &[("name", name), ("reason", reason)])
+    labels.fill(Word::FileFailed, &[("name", &plain(name)), ("reason", reason)])
 }
 
 /// Announced, and shown, when nothing is left to do. Where a server has `taken` files and not said what it stored, no
@@ -481,6 +500,17 @@ mod tests {
         assert_eq!(said(0, 2), "2 files sent");
         assert_eq!(ended(&english(), 2, 1, true), "2 files sent, 1 failed");
         assert_eq!(ended(&english(), 0, 1, true), "1 file not stored");
+    }
+
+    #[test]
+    fn names_are_what_they_seem() {
+        assert_eq!(plain("a\u{202e}gpj.exe\u{2069}\u{61c}é"), "a\u{fffd}gpj.exe\u{fffd}\u{fffd}é");
+        assert_eq!(plain("عطلة 日本.txt"), "عطلة 日本.txt");
+        for (path, way) in
+            [("", ""), ("a.txt", ""), ("dir/a.txt", "dir/"), ("é/b/c.txt", "é/b/"), ("dir/", "dir/")]
+        {
+            assert_eq!(folder(path), way, "{path}");
+        }
     }
 
     #[test]
