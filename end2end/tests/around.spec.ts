@@ -216,7 +216,9 @@ test('the words follow the language of the tag, and of what is under way', async
   await expect(tag.form).toHaveAttribute('lang', 'de');
   await expect(tag.reason(failed.name)).toHaveText('Der Server konnte die Datei nicht speichern. (Only PDF, please.)');
   await expect(tag.reason(large.name)).toHaveText('Alle Dateien zusammen dürfen höchstens 1 MB haben.');
-  await expect(tag.reason(other.name)).toHaveText('Diese Art von Datei wird nicht angenommen. Angenommen werden: .bin.');
+  await expect(tag.reason(other.name)).toHaveText('Diese Art von Datei wird nicht angenommen. Angenommen werden: BIN.');
+  await expect(tag.row(other.name).locator('.pl-source'), 'of what was never sent there is nothing to count').toBeHidden();
+  await expect(tag.row(failed.name).locator('.pl-source')).toBeVisible();
   await expect(tag.reason('most.bin')).toHaveText('Nur 1 Datei ist erlaubt.');
 
   await tag.host.evaluate((host: PlimsollUpload) => (host.lang = 'ar'));

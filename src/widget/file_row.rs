@@ -185,7 +185,8 @@ pub(crate) fn FileRow(
                     <p class="pl-hint" part="hint" data-pl-hint="" {..hides(|row| row.hint.is_none())}>
                         {words(text::hint)}
                     </p>
-                    <details class="pl-source">
+                    // Of what was never sent there is nothing to count.
+                    <details class="pl-source" {..hides(text::is_refused)}>
                         <summary>{says(&row.labels, Word::Details)}</summary>
                         <p data-pl-source="">{words(text::source)}</p>
                         <p class="pl-digest" data-pl-sha256="" {..hides(|row| digest(row).is_none())}>

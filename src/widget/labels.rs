@@ -322,6 +322,13 @@ words! {
     ErrorDuplicate = "error-duplicate", "The same file is in the list already.";
     ErrorType = "error-type", "This kind of file is not accepted.";
     ErrorTypes = "error-types", "This kind of file is not accepted. Accepted: {types}.";
+    /// Kinds of files that are accepted, in a list.
+    Images = "images", "images";
+    Videos = "videos", "videos";
+    Sounds = "sounds", "audio";
+    Texts = "texts", "text";
+    /// Between the parts of a list.
+    Comma = "comma", ", ";
     ErrorTooLarge = "error-too-large", "The file is larger than allowed.";
     ErrorLimit = "error-limit", "The file is larger than {size}, the most that is allowed.";
     ErrorTotal = "error-total", "All files together may have {size} at the most.";
@@ -512,6 +519,7 @@ mod tests {
             "error-because",
             "file-failed",
             "then",
+            "comma",
             "decimal",
             "percent",
             "units",
@@ -527,16 +535,18 @@ mod tests {
         for lang in LANGUAGES {
             for (key, text) in runtime::texts(lang).expect(lang) {
                 let english = english()[key.as_str()];
-                let alike = matches!((lang, key.as_str()), ("de", "details" | "minutes-seconds"));
+                let alike =
+                    matches!((lang, key.as_str()), ("de", "details" | "minutes-seconds") | ("fr", "images"));
                 let measures = ["second", "minute", "hour", "day", "moment", "month"];
                 if SAME.contains(&key.as_str()) || alike || measures.iter().any(|m| key.starts_with(m)) {
                     continue;
                 }
                 assert_ne!(text, english, "{lang} {key}");
                 let left: Vec<_> = words(&text).intersection(&words(english)).cloned().collect();
-                // German or French as well.
+                // German, French or Spanish as well.
                 let shared = [
-                    "browser", "moment", "offline", "page", "rest", "server", "session", "upload", "uploads",
+                    "audio", "browser", "moment", "offline", "page", "rest", "server", "session", "upload",
+                    "uploads", "videos",
                 ];
                 let left: Vec<_> = left.into_iter().filter(|word| !shared.contains(&word.as_str())).collect();
                 assert!(left.is_empty(), "{lang} {key}: {left:?} in {text}");

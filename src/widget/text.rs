@@ -8,7 +8,7 @@ use crate::{
         event::Need,
         view::{Hint, RowState, RowView, TotalView, Witness},
     },
-    wire::{ErrorBody, ErrorCode, Options, limits},
+    wire::{ErrorBody, ErrorCode, Options, limits, options::find},
 };
 
 use super::labels::{Labels, Word, base};
@@ -64,13 +64,17 @@ pub(crate) fn retry(row: &RowView) -> Word {
     if duplicate { Word::KeepBoth } else { Word::Retry }
 }
 
+/// Whether nothing of it was sent, because it was refused here.
+pub(crate) fn is_refused(row: &RowView) -> bool {
+    row.state == RowState::Rejected || row.state == RowState::Failed && retry(row) == Word::KeepBoth
+}
+
 /// Where a file stands, in words.
 // Never inlined, here and elsewhere: scripts/site.mjs has what only files need wait for the first, by its name.
 #[inline(never)]
 pub(crate) fn status(labels: &Labels, row: &RowView) -> String {
     let word = match row.state {
-        RowState::Rejected => Word::Rejected,
-        RowState::Failed if retry(row) == Word::KeepBoth => Word::Rejected,
+        _ if is_refused(row) => Word::Rejected,
         RowState::Queued => Word::Queued,
         RowState::Creating if row.sent > 0 => Word::Asking,
         RowState::Creating => Word::Creating,
@@ -87,7 +91,7 @@ pub(crate) fn status(labels: &Labels, row: &RowView) -> String {
         RowState::Done if row.checked => Word::Checked,
         RowState::Done if is_taken(row) => Word::Taken,
         RowState::Done => Word::Stored,
-        RowState::Failed => Word::Failed,
+        RowState::Failed | RowState::Rejected => Word::Failed,
         RowState::Cancelled => Word::Cancelled,
     };
     labels.text(word)
@@ -160,7 +164,9 @@ pub(crate) fn reason(labels: &Labels, row: &RowView) -> String {
 /// As [`error`]; but what was refused here, before any server was asked, needs no words but ours.
 fn said(labels: &Labels, reason: &ErrorBody, state: RowState) -> String {
     let ours = state == RowState::Rejected && reason.code != ErrorCode::Declined;
-    if ours && base(labels.lang()) != "en" { own(labels, reason) } else { error(labels, reason) }
+    // The queue knows no words for kinds of files.
+    let better = base(labels.lang()) != "en" || reason.code == ErrorCode::TypeNotAccepted;
+    if ours && better { own(labels, reason) } else { error(labels, reason) }
 }
 
 /// The sentence of an error: the server's own, or ours where nobody said one. The server speaks English; in another
@@ -184,7 +190,7 @@ fn own(labels: &Labels, error: &ErrorBody) -> String {
         ErrorCode::FileChanged if detail == "unreadable" => Word::ErrorUnreadable,
         ErrorCode::FileChanged => Word::ErrorChanged,
         ErrorCode::TypeNotAccepted if !detail.is_empty() => {
-            return labels.fill(Word::ErrorTypes, &[("types", detail)]);
+            return labels.fill(Word::ErrorTypes, &[("types", &kinds(labels, detail))]);
         }
         ErrorCode::TypeNotAccepted | ErrorCode::UnsupportedMediaType => Word::ErrorType,
         ErrorCode::Duplicate => Word::ErrorDuplicate,
@@ -221,6 +227,31 @@ fn own(labels: &Labels, error: &ErrorBody) -> String {
         ErrorCode::Declined => Word::ErrorDeclined,
         _ => Word::ErrorOther,
     })
+}
+
+/// What an `accept` takes, in words: `image/*, .pdf` are images and PDF.
+fn kinds(labels: &Labels, accept: &str) -> String {
+    let comma = labels.text(Word::Comma);
+    let mut kinds = comma.clone();
+    for rule in accept.split(',').map(str::trim) {
+        let kind = match rule.split_once('/') {
+            Some(("image", "*")) => labels.text(Word::Images),
+            Some(("video", "*")) => labels.text(Word::Videos),
+            Some(("audio", "*")) => labels.text(Word::Sounds),
+            Some(("text", "*")) => labels.text(Word::Texts),
+            Some((sort, "*")) => sort.to_owned(),
+            Some((_, kind)) => kind.strip_prefix("x-").unwrap_or(kind).to_ascii_uppercase(),
+            None => rule.strip_prefix('.').unwrap_or(rule).to_ascii_uppercase(),
+        };
+        let part = [kind, comma.clone()].concat();
+        // `.png` and `image/png` are the same to a person.
+        if find(&kinds, &[comma.as_str(), &part].concat()).is_none() {
+            kinds.push_str(&part);
+        }
+    }
+    // Each part stands between two; outside there is nothing to part.
+    let inner = kinds.strip_prefix(comma.as_str()).and_then(|kinds| kinds.strip_suffix(comma.as_str()));
+    inner.unwrap_or_default().to_owned()
 }
 
 /// Where the numbers of a row come from.
@@ -500,6 +531,28 @@ mod tests {
         assert_eq!(said(0, 2), "2 files sent");
         assert_eq!(ended(&english(), 2, 1, true), "2 files sent, 1 failed");
         assert_eq!(ended(&english(), 0, 1, true), "1 file not stored");
+    }
+
+    #[test]
+    fn kinds_of_files_in_words() {
+        let refused = |lang: &str, accept: &str| {
+            let reason =
+                ErrorBody::new(ErrorCode::TypeNotAccepted, "As the queue says it.").with_detail(accept);
+            let labels = Labels::new(&Options { lang: lang.to_owned(), ..Options::default() });
+            said(&labels, &reason, RowState::Rejected)
+        };
+        let accepted = |accept| {
+            let said = refused("en", accept);
+            said.strip_prefix("This kind of file is not accepted. Accepted: ").unwrap_or_default().to_owned()
+        };
+        assert_eq!(accepted("image/*,.pdf"), "images, PDF.");
+        assert_eq!(accepted(" video/* , audio/*, text/*, font/*"), "videos, audio, text, font.");
+        assert_eq!(
+            accepted("application/pdf, .pdf, application/x-tar, .tar.gz, .Png"),
+            "PDF, TAR, TAR.GZ, PNG."
+        );
+        assert!(refused("ar", "image/*,.pdf").contains("صور، PDF"));
+        assert!(refused("ja", "image/*,.pdf").contains("画像、PDF"));
     }
 
     #[test]
