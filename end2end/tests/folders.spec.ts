@@ -233,6 +233,7 @@ test.describe('what opens folders cannot be had', () => {
     await widget.waitState('a papers.txt', 'done');
     await widget.waitState('b papers.txt', 'done');
     await expect(widget.row('papers'), 'what stood for it is gone').toHaveCount(0);
+    await expect(widget.total.locator('.pl-sum'), 'so is the button').toBeFocused();
     await expect(widget.total).toHaveAttribute('data-failed', '0');
     await expect(widget.total).toHaveAttribute('data-done', '3');
   });

@@ -22,17 +22,20 @@ test('a file over it is refused before it is sent, and does not sink the others'
   expect(net.uploads, 'only the other one was sent').toHaveLength(1);
 });
 
-test.describe('a limit that is no round number', () => {
-  test.use({ serverArgs: ['--max-file-size', '10MiB'] });
-
-  test('it is told alike before and after, and never as more than it is', async ({ widget, files, page }) => {
-    const large = await files.sample('large.bin', 10 * MIB + 1);
+test('a limit that is no round number is told alike before and after, and never as more than it is', async ({ page, files, silence }) => {
+  silence.listen(page);
+  const large = await files.sample('larger.bin', 10 * MIB + 1);
+  const server = await Server.start(['--max-file-size', '10MiB']);
+  try {
+    const widget = new Widget(page, server.url);
     await widget.open();
-    await expect(page.locator('[data-pl-drop]')).toContainText('Up to 10.4 MB per file.');
+    await expect(widget.drop).toContainText('Up to 10.4 MB per file.');
     await widget.pick(large);
     await widget.waitState(large.name, 'rejected');
     await expect(widget.row(large.name).locator('[data-pl-reason]')).toHaveText('The file is larger than 10.4 MB, the most that is allowed.');
-  });
+  } finally {
+    await server.stop();
+  }
 });
 
 for (const [way, query, path] of [['as a form', '?protocol=form', '/upload'], ['as a resumable upload', '', '/files']] as const) {

@@ -264,9 +264,7 @@ impl Runtime {
     /// After the page has settled: when the focus was lost with what had it, gives it to the first of `what` in the row
     /// at this place or in the one that is now the last, or else to the file input.
     pub(crate) fn keep_focus(&self, rows: &'static str, index: usize, what: &'static str) {
-        if let Some(form) = self.0.form.borrow().clone() {
-            self.0.later.replace(Some(focus::keep(form.into(), rows, index, what, "[data-pl-input]")));
-        }
+        self.0.keep_focus(rows, index, what);
     }
 
     /// Whether this part of the form, or something in it, has the focus.
@@ -286,7 +284,7 @@ impl Runtime {
 
     /// The row that has the keyboard's focus.
     pub(crate) fn focused_row(&self) -> Option<FileId> {
-        self.0.list.borrow().as_ref()?.focused()
+        self.0.focused_row()
     }
 
     /// Calls back every second, or stops to.
@@ -900,9 +898,25 @@ impl Inner {
         if !self.is_outside(file) {
             return folders::END;
         }
+        let focused = self.focused_row() == Some(file);
         (self.deliver)(Event::Remove(Scope::One(file)));
+        if focused {
+            self.keep_focus("[data-pl-total]", 0, ".pl-sum");
+        }
         // The queue lets go only of what is listed. What was taken off may be brought back.
         if self.is_outside(file) { folders::NOT_NOW } else { 0.0 }
+    }
+
+    /// As [`Runtime::keep_focus`].
+    fn keep_focus(&self, rows: &'static str, index: usize, what: &'static str) {
+        if let Some(form) = self.form.borrow().clone() {
+            self.later.replace(Some(focus::keep(form.into(), rows, index, what, "[data-pl-input]")));
+        }
+    }
+
+    /// The row that has the keyboard's focus.
+    fn focused_row(&self) -> Option<FileId> {
+        self.list.borrow().as_ref()?.focused()
     }
 
     /// Whether this row stands for what could not be taken in yet.
