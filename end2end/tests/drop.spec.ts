@@ -262,7 +262,8 @@ test.describe('as the desktop delivers it', () => {
     const sample = await files.sample('theirs.bin', 1000);
     await page.goto(`${net.url}/plain.html`);
     await page.evaluate(() => {
-      document.querySelector('plimsoll-upload')!.dropAnywhere = true;
+      const tag = Object.assign(document.createElement('plimsoll-upload'), { dropAnywhere: true });
+      document.querySelector('plimsoll-upload')?.replaceWith(tag);
       document.body.insertAdjacentHTML('beforeend', '<input type="file" id="theirs">');
     });
     await expect(page.locator('plimsoll-upload form[data-plimsoll]')).toHaveAttribute('data-hydrated', 'true');

@@ -31,6 +31,30 @@ test('a thousand files: each stored once, and few nodes in the page', async ({ w
   expect((await server.files()).length - before).toBe(COUNT);
 });
 
+test('ten thousand files: all are listed, few rows are drawn, and what is wanted of all is done', async ({ widget, net, page }) => {
+  test.setTimeout(120_000);
+  await widget.open();
+  net.behave({ kind: 'stall', after: 0 });
+  await pickMany(page, 10_000);
+  await expect(page.locator('[data-pl-row]').first()).toHaveAttribute('aria-setsize', '10000', { timeout: 60_000 });
+  const drawn = () => page.evaluate(() => [document.querySelectorAll('[data-pl-row]').length, document.querySelectorAll('*').length] as const);
+  const [rows, elements] = await drawn();
+  expect(rows).toBeGreaterThan(5);
+  expect(rows).toBeLessThanOrEqual(40);
+  expect(elements).toBeLessThan(2000);
+  const frame = page.locator('[data-pl-frame]');
+  await frame.evaluate((frame) => (frame.scrollTop = frame.scrollHeight));
+  await expect.poll(async () => (await inSight(page)).last).toBe(10_000);
+  expect((await drawn())[1]).toBeLessThan(2000);
+  await widget.button('cancel-all').click();
+  await expect(widget.total).toHaveAttribute('data-active', '0');
+  net.release();
+  await widget.button('clear').click();
+  await expect.poll(() => widget.rows()).toEqual([]);
+  await widget.button('undo').click();
+  await expect(page.locator('[data-pl-row]').first()).toHaveAttribute('aria-setsize', '10000');
+});
+
 test('files that are stored fast are drawn together, in the list below and on the tab', async ({ widget, page }) => {
   await widget.open();
   const told = await page.evaluateHandle(() => {
