@@ -131,7 +131,9 @@ fn later_words_take_the_place_of_earlier_ones() {
     };
     let mut queue = Queue::new(&options, 1);
     queue.consult(true, true);
-    queue.handle(Event::Added(vec![Sim::candidate_of(1, 10)]), 0);
+    let mut candidate = Sim::candidate_of(1, 10);
+    candidate.meta.path = "letters/1.bin".to_owned();
+    queue.handle(Event::Added(vec![candidate]), 0);
     let answer = Answer {
         name: Some("renamed".to_owned()),
         kept: Some(pairs(&[("album", "holidays")])),
@@ -145,6 +147,7 @@ fn later_words_take_the_place_of_earlier_ones() {
     });
     let manifest = manifest.unwrap();
     assert_eq!((manifest.name.as_str(), queue.row(F, 5).unwrap().name.as_str()), ("renamed", "renamed"));
+    assert_eq!(manifest.path, "letters/renamed");
     assert_eq!(manifest.headers, pairs(&[("X-Site", "a"), ("authorization", "new")]));
     assert_eq!(manifest.fields, pairs(&[("note", "n"), ("album", "holidays"), ("csrf", "1")]));
 }

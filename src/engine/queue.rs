@@ -690,6 +690,11 @@ impl Queue {
         let item = &mut self.items[at];
         item.admitted = true;
         if let Some(name) = answer.name.take() {
+            // The last part of a path is the name.
+            if let Some(at) = item.meta.path.rfind('/') {
+                item.meta.path.truncate(at + 1);
+                item.meta.path.push_str(&name);
+            }
             item.meta.name = name;
         }
         answer.kept = answer.kept.take().or_else(|| item.answer.kept.take());
