@@ -184,6 +184,9 @@ async fn expire(server: &Arc<Server>) -> Result<(), Refusal> {
     loop {
         let batch = server.catalog().pieces_expired(now_ms, last.as_ref(), BATCH).await?;
         for (_, id) in &batch {
+            if server.stopping().is_cancelled() {
+                return Ok(());
+            }
             let Ok(id) = &id.parse() else {
                 // There are no bytes of such a name, and no request that could ask for it.
                 tracing::debug!(id, "an upload that cannot be one is left alone");

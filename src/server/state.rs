@@ -45,6 +45,8 @@ pub struct Server {
     joins: Joins,
     outbox: Arc<Outbox>,
     tasks: TaskTracker,
+    /// What runs beside all uploads, until the end.
+    background: TaskTracker,
     stopping: CancellationToken,
     open: Mutex<Open>,
 }
@@ -109,12 +111,14 @@ impl Server {
             joins: Joins::default(),
             outbox,
             tasks: TaskTracker::new(),
+            background: TaskTracker::new(),
             stopping: CancellationToken::new(),
             open: Mutex::default(),
         });
         cleanup::after_a_crash(&server).await?;
-        tokio::spawn(outbox::deliver(Arc::downgrade(&server), server.stopping.clone()));
-        tokio::spawn(cleanup::now_and_then(Arc::downgrade(&server), server.stopping.clone()));
+        let (background, stopping) = (&server.background, &server.stopping);
+        background.spawn(outbox::deliver(Arc::downgrade(&server), stopping.clone()));
+        background.spawn(cleanup::now_and_then(Arc::downgrade(&server), stopping.clone()));
         Ok(server)
     }
 
@@ -225,6 +229,9 @@ impl Server {
             self.tasks.wait().await;
         }
         self.stopping.cancel();
+        // Each holds the data folder while it is at work.
+        self.background.close();
+        self.background.wait().await;
         self.catalog.clone().close().await;
     }
 }

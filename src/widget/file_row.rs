@@ -162,8 +162,11 @@ pub(crate) fn FileRow(
             <div class="pl-row-head">
                 // Without an address it is no link yet, and out of the keyboard's way.
                 <a class="pl-name" part="name" rel="external" {..link}>
-                    <bdi class="pl-folder" part="folder">{words(|_, row| text::plain(text::folder(&row.path)))}</bdi>
-                    <bdi>{words(|_, row| text::plain(&row.name))}</bdi>
+                    // A path reads in one direction, whatever is written around it.
+                    <bdi>
+                        <span class="pl-folder" part="folder">{words(|_, row| text::plain(text::folder(&row.path)))}</span>
+                        <bdi>{words(|_, row| text::plain(&row.name))}</bdi>
+                    </bdi>
                 </a>
                 // A folder that was refused has no size.
                 <bdi class="pl-size" part="size" {..hides(|row| row.size == 0 && row.state == RowState::Rejected)}>

@@ -225,8 +225,10 @@ fn StoredUpload(
                     rel="external"
                     title=words(|labels, name| text::of(labels, Word::Download, name), whole.clone())
                 >
-                    {(!folder.is_empty()).then(|| view! { <bdi class="pl-folder">{folder}</bdi> })}
-                    <bdi>{shown}</bdi>
+                    <bdi>
+                        {(!folder.is_empty()).then(|| view! { <span class="pl-folder">{folder}</span> })}
+                        <bdi>{shown}</bdi>
+                    </bdi>
                 </a>
                 <p class="pl-facts">
                     <bdi>{facts.0}</bdi>
