@@ -226,11 +226,12 @@ export class PlimsollUpload extends HTMLElement {
     this.#begin();
   }
 
-  /** Moving it is not removing it; but another language may be spoken there. */
+  /** Moving it is not removing it; but another language may be spoken there, and another label name it. */
   connectedMoveCallback() {
     if (!this.#widget) return;
     this.#widget.speak();
     this.#listen();
+    this.#call();
   }
 
   disconnectedCallback() {
@@ -346,7 +347,7 @@ export class PlimsollUpload extends HTMLElement {
     const form = this.querySelector('form');
     const input = this.#fallback();
     // Without an address a form is sent to its own page; but where our server is named, there.
-    say('action', form && (form.getAttribute('action') || (!this.server && document.URL)));
+    say('action', form && (form.getAttribute('action') || (!this.server && document.URL.split('#')[0])));
     if (input) {
       say('field', input.name);
       say('accept', input.accept);

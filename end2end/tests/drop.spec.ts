@@ -274,6 +274,23 @@ test.describe('as the desktop delivers it', () => {
     await expect.poll(() => page.evaluate(() => document.querySelector('plimsoll-upload')!.files.map(({ state }) => state))).toEqual(['done']);
   });
 
+  test('a real drop in what is edited, by an editor that listens to drops alone', async ({ page, net, files, silence }) => {
+    silence.listen(page);
+    const sample = await files.sample('edited.bin', 1000);
+    await page.goto(`${net.url}/plain.html`);
+    await expect(page.locator('plimsoll-upload form[data-plimsoll]')).toHaveAttribute('data-hydrated', 'true');
+    await page.evaluate(() => {
+      document.body.insertAdjacentHTML('beforeend', '<div contenteditable id="edited">Edited</div>');
+      document.querySelector('#edited')!.addEventListener('drop', (event) => {
+        event.preventDefault();
+        (event.target as Element).textContent = (event as DragEvent).dataTransfer!.files[0]!.name;
+      });
+    });
+    await dropPaths(page, [sample.path], '#edited');
+    await expect(page.locator('#edited')).toHaveText('edited.bin');
+    expect(await page.evaluate(() => document.querySelector('plimsoll-upload')!.files)).toEqual([]);
+  });
+
   test('a real paste of a picture', async ({ widget, page, context }) => {
     await context.grantPermissions(['clipboard-read', 'clipboard-write']);
     await widget.open();

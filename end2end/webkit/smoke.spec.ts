@@ -52,6 +52,7 @@ test('several files by form: rows end at 100 % with their receipts', async ({ we
   await open(driver, `${net.url}/?protocol=form`);
   await pick(driver, ...samples);
   for (const row of await allAre(driver, 'done', 2)) expect([row.percent, row.error]).toEqual([100, null]);
+  await expect.poll(async () => (await stored(driver)).length, 'files that are stored fast are listed together').toBe(2);
   const list = await stored(driver);
   for (const sample of samples) {
     const href = list.find(({ name }) => name === sample.name)?.href ?? '';

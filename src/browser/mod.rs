@@ -83,6 +83,7 @@ impl Runtime {
             waiting: Box::new(waiting),
             held: rest::Held::default(),
             flights: Cell::new(0),
+            waits: Cell::new(false),
             list: RefCell::default(),
             read,
             signs,
@@ -148,9 +149,10 @@ impl Runtime {
         room::of(&self.0)
     }
 
-    /// So many are under way now.
+    /// So many are under way now; or none is, and some wait for room.
     #[inline(never)]
-    pub(crate) fn takes(&self, flights: usize) {
+    pub(crate) fn takes(&self, flights: usize, waits: bool) {
+        self.0.waits.set(waits);
         room::take(&self.0, flights);
     }
 
@@ -177,7 +179,6 @@ impl Runtime {
     /// Begins to listen to the page around this form, and takes the files that were picked before it came alive.
     pub(crate) fn attach(&self, form: &HtmlFormElement) {
         self.0.form.replace(Some(form.clone()));
-        self.0.notice_offline();
         self.0.listeners.replace(page_listeners(&self.0));
         self.0.list.replace(List::watch(form, Rc::clone(&self.0.seen)));
         self.picked();
@@ -438,6 +439,8 @@ struct Inner {
     held: rest::Held,
     /// Uploads under way.
     flights: Cell<usize>,
+    /// None is under way, and some wait for room.
+    waits: Cell<bool>,
     list: RefCell<Option<List>>,
     read: Option<ReadAnswer>,
     dialect: Dialect,
@@ -519,11 +522,21 @@ impl Inner {
                 let event = inner.form_ending(file, request, outcome);
                 // Only now: it takes what else there is to know of the answer with it.
                 drop(ended);
-                (inner.deliver)(event);
+                inner.report(event);
             }
         });
         upload.send_form(&form);
         self.uploads.borrow_mut().push((request, upload));
+    }
+
+    /// Reports how a request ended. A page that was opened without the network is not told that it is offline: its first
+    /// request finds that out.
+    fn report(&self, event: Event) {
+        let unheard = matches!(&event, Event::Failed { error, .. } if error.code == ErrorCode::Network);
+        (self.deliver)(event);
+        if unheard && window().is_some_and(|window| !window.navigator().on_line()) {
+            (self.deliver)(Event::Offline);
+        }
     }
 
     /// Reports what is handed over of a body that carries so many bytes of a file from an offset on.
@@ -581,7 +594,7 @@ impl Inner {
                 let ended = take(&mut inner.uploads.borrow_mut(), &request);
                 let event = meaning(&inner, outcome);
                 drop(ended);
-                (inner.deliver)(event);
+                inner.report(event);
             }
         });
         match body {
@@ -1195,6 +1208,8 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
                 && name != "dragleave"
                 && !event.default_prevented()
                 && !is_at(event, FILES)
+                // Where a drop is refused here, an editor would not hear of it.
+                && !(name == "dragover" && is_at(event, EDITED))
             {
                 event.prevent_default();
                 data.set_drop_effect("none");

@@ -138,11 +138,6 @@ impl Inner {
         }
     }
 
-    /// A page may be opened without the network: the browser does not tell that once more.
-    pub(super) fn notice_offline(&self) {
-        self.held.offline.set(window().is_some_and(|window| !window.navigator().on_line()));
-    }
-
     fn let_go(&self) {
         self.held.lack.set(None);
         let files = self.held.jobs.borrow().iter().any(|job| job.files > 0);

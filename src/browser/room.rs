@@ -24,16 +24,25 @@ thread_local! {
 
 /// How many uploads this widget may have under way, beside those of the others.
 pub(super) fn of(inner: &Rc<Inner>) -> usize {
-    let others: Vec<usize> = WIDGETS.with_borrow_mut(|widgets| {
+    let (others, someone_waits) = WIDGETS.with_borrow_mut(|widgets| {
         if !widgets.iter().any(|widget| ptr::eq(widget.as_ptr(), &raw const **inner)) {
             widgets.push(Rc::downgrade(inner));
         }
         let others = widgets.iter().filter_map(Weak::upgrade).filter(|other| !Rc::ptr_eq(other, inner));
-        others.map(|other| other.flights.get()).filter(|flights| *flights > 0).collect()
+        let (mut flights, mut someone_waits) = (Vec::new(), false);
+        for other in others {
+            someone_waits |= other.waits.get();
+            if other.flights.get() > 0 {
+                flights.push(other.flights.get());
+            }
+        }
+        (flights, someone_waits)
     });
     match others.len() {
         // Its own options bound it.
-        0 => usize::MAX,
+        0 if !someone_waits => usize::MAX,
+        // Whoever waits comes next: what ends here makes room, and is not followed by another.
+        _ if someone_waits => inner.flights.get().saturating_sub(1),
         sharing => (SHARED / (sharing + 1)).max(1).min(MOST.saturating_sub(others.iter().sum())),
     }
 }

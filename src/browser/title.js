@@ -15,7 +15,8 @@ const [REST, PART, ALL, WARNING] = ['#8fb3b8', '#178a94', '#2b9a5b', '#d5453f'];
 /** The forms of the widgets, and the line over all files of each. */
 const followed = new Map();
 let shown = NONE;
-/** Runs while what is on its way has just been shown. */
+/** When what is on its way was last shown, and what shows it again if nothing else does before. */
+let last = -PAUSE_MS;
 let pause;
 /** Whether somebody has seen how it ended. */
 let looked = false;
@@ -49,13 +50,15 @@ export async function title(form, on) {
 function update() {
   const mark = read();
   if (mark.text === shown.text && mark.badge === shown.badge) return;
-  // How it ended, and that there is nothing to say, is shown at once.
-  if (pause && mark.text && !mark.ended) return;
   clearTimeout(pause);
-  pause = setTimeout(() => {
-    pause = undefined;
-    update();
-  }, PAUSE_MS);
+  // How it ended, and that there is nothing to say, is shown at once. In a tab behind others the timer is late, and
+  // whatever comes after the pause is shown all the same.
+  const rest = last + PAUSE_MS - performance.now();
+  if (rest > 0 && mark.text && !mark.ended) {
+    pause = setTimeout(update, rest);
+    return;
+  }
+  last = performance.now();
   // A page that puts its own title back each time has the last word, until there is something else to show.
   titles ??= new MutationObserver(() => document.title === own || name(shown.text));
   titles.disconnect();

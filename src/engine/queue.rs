@@ -90,6 +90,8 @@ pub struct Queue {
     pub(super) flowed: u64,
     /// Files with a request under way: at most `slots`.
     flights: Vec<FileId>,
+    /// The file that was stored last.
+    last_stored: Option<FileId>,
     /// Requests that others on the page leave room for.
     pub(super) room: usize,
     /// Files that may start, in their order. Some may have changed their mind since: looked at when their turn comes.
@@ -143,6 +145,7 @@ impl Queue {
             flow: Meter::start(0, 0),
             flowed: 0,
             flights: Vec::new(),
+            last_stored: None,
             room: usize::MAX,
             ready: VecDeque::new(),
             watched: Vec::new(),
@@ -177,6 +180,9 @@ impl Queue {
         let mut turn = Turn { now: now_ms, out: Vec::new() };
         let left = self.sums.active + self.sums.held;
         self.take_in(event, &mut turn);
+        if !self.options.multiple && self.sums.done > 0 && (self.sums.done > 1 || !self.removed.is_empty()) {
+            self.make_way(&mut turn);
+        }
         self.start_what_may(&mut turn);
         self.plan_poll(&mut turn);
         let Share { active, held, done, failed, rejected, cancelled, .. } = self.sums;
@@ -216,6 +222,11 @@ impl Queue {
     /// Whether the server can be asked for its count: the bar then shows what it received, and nothing else.
     pub(super) fn server_counts(&self) -> bool {
         self.can_ask() && (self.poll.answered || self.poll.failures < POLLS_IN_VAIN)
+    }
+
+    /// Whether a file may start, and none is under way.
+    pub fn waits(&self) -> bool {
+        self.online && self.flights.is_empty() && !self.ready.is_empty()
     }
 
     /// How many files have a request under way, or are about to.
@@ -453,9 +464,6 @@ impl Queue {
                 }
                 Ok(()) => {
                     self.gathered.0 += 1;
-                    if !self.options.multiple {
-                        self.make_way(turn);
-                    }
                     let phase = match wanted {
                         Wanted::Hold => Phase::Paused,
                         Wanted::Stop => Phase::Cancelled,
@@ -472,11 +480,13 @@ impl Queue {
         self.announce(turn);
     }
 
-    /// Where one file is wanted, the next takes the place of what is stored, as in a file input.
+    /// Where one file is wanted, what is stored last takes the place of what was stored before, as in a file input.
     fn make_way(&mut self, turn: &mut Turn) {
-        let stored = |item: &&Item| matches!(item.phase, Phase::Done { .. });
-        let stored: Vec<FileId> = self.items.iter().filter(stored).map(|item| item.id).collect();
-        for id in stored {
+        self.let_go_of_removed(turn);
+        let last = self.last_stored;
+        let old = |item: &&Item| matches!(item.phase, Phase::Done { .. }) && Some(item.id) != last;
+        let old: Vec<FileId> = self.items.iter().filter(old).map(|item| item.id).collect();
+        for id in old {
             self.remove(Scope::One(id), turn);
         }
     }
@@ -508,8 +518,13 @@ impl Queue {
     /// Whether there is room for a file of this length beside those that are stored or may be.
     fn fits(&self, size: u64) -> Result<(), ErrorBody> {
         let Share { active, held, done, size: listed, fallen, .. } = self.sums;
-        admit::own_size(&self.options, listed - fallen, size)?;
-        admit::number(&self.options, active + held + done, active)
+        if self.options.multiple {
+            admit::own_size(&self.options, listed - fallen, size)?;
+            return admit::number(&self.options, active + held + done, active);
+        }
+        // What is stored makes way for it.
+        admit::own_size(&self.options, 0, size)?;
+        admit::number(&self.options, active + held, active)
     }
 
     pub(super) fn list(&mut self, candidate: Candidate, phase: Phase, turn: &mut Turn) {
@@ -690,7 +705,8 @@ impl Queue {
         let item = &mut self.items[at];
         item.admitted = true;
         if let Some(name) = answer.name.take() {
-            // The last part of a path is the name.
+            // A name has no folders, and a path ends with the name.
+            let name = name.rsplit('/').next().unwrap_or_default().to_owned();
             if let Some(at) = item.meta.path.rfind('/') {
                 item.meta.path.truncate(at + 1);
                 item.meta.path.push_str(&name);
@@ -1343,7 +1359,8 @@ impl Queue {
                 let Some(at) = self.find(file) else { return };
                 let item = &mut self.items[at];
                 if std::mem::take(&mut item.stall_armed) {
-                    let due = resume::stalled_from(item).unwrap_or(item.tally.gain_ms + STALL_MS);
+                    let moved_ms = item.tally.gain_ms.max(item.tally.sent_gain_ms);
+                    let due = resume::stalled_from(item).unwrap_or(moved_ms + STALL_MS);
                     if due > turn.now {
                         item.stall_armed = true;
                         turn.arm(Timer::Stall(file), due - turn.now);
@@ -1457,6 +1474,7 @@ impl Queue {
                 item.tally.received = item.meta.size;
             }
             Phase::Done { .. } => {
+                self.last_stored = Some(id);
                 let size = item.meta.size;
                 item.tally.sent = size;
                 item.tally.received = size;

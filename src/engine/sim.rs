@@ -656,6 +656,10 @@ impl Sim {
             self.shown.insert(*id, row);
         }
         self.shown.retain(|id, _| ids.binary_search(id).is_ok());
+        if !self.options.multiple && self.queue.undoable().is_none() {
+            // Something else was stored in its place.
+            self.off.clear();
+        }
         sums.offers.undo = !self.off.is_empty();
         let total = self.queue.total(self.now);
         assert_eq!(total.percent == 100, sums.files > 0 && sums.done == sums.files, "(4) {total:?}");

@@ -802,6 +802,20 @@ fn of_a_server_that_is_not_heard_nothing_is_said() {
     assert_eq!(one.row(F, 70_001).unwrap().hint, Some(Hint::Stalled), "now the browser sends nothing either");
 }
 
+/// The row is drawn when that becomes true, and not only if something else happens then.
+#[test]
+fn a_stall_is_drawn_where_the_browser_had_the_last_word() {
+    let (mut one, _) = sending(&forms(), 100);
+    poll(&mut one, 1_000, vec![frame(1, ProgressState::Receiving, 50)]);
+    one.handle(sent(60), 5_000);
+    let commands = one.handle(Event::Fired(Timer::Stall(F)), 10_000);
+    assert!(commands.contains(&Command::Arm { timer: Timer::Stall(F), delay_ms: 5_000 }), "{commands:?}");
+    one.queue.take_dirty();
+    one.handle(Event::Fired(Timer::Stall(F)), 15_000);
+    assert_eq!(one.queue.take_dirty(), [F]);
+    assert_eq!(one.row(F, 15_000).unwrap().hint, Some(Hint::Stalled));
+}
+
 // --- Coming and going ---
 
 /// Cancelled and failed ones do not count, and others have come into their places.
@@ -830,18 +844,34 @@ fn limits_hold_for_what_is_tried_again() {
 }
 
 #[test]
-fn where_one_file_is_wanted_the_next_takes_the_place_of_what_is_stored() {
-    let options = Options { multiple: false, ..forms() };
+fn where_one_file_is_wanted_the_last_takes_the_place_of_what_was_stored() {
+    let options = Options { multiple: false, max_files: Some(1), max_total: Some(600), ..forms() };
     let mut sim = Sim::new(options, &[Fate::Good], &[PollFate::Answered(20)]);
+    let stored = |sim: &Sim| -> Vec<_> {
+        sim.queue.rows().filter(|id| sim.row(*id).state == RowState::Done).collect()
+    };
     let first = sim.add(&[400]);
     let second = sim.add(&[400]);
     assert_eq!(sim.row(second[0]).error.unwrap().code, ErrorCode::TooManyFiles, "the first is under way");
     sim.drain();
     let third = sim.add(&[500]);
+    assert_eq!(stored(&sim), first, "until the next is stored");
     sim.drain();
-    assert_eq!(sim.queue.rows().collect::<Vec<_>>(), [second[0], third[0]]);
-    assert!(!sim.queue.rows().any(|id| id == first[0]));
-    assert_eq!(sim.row(third[0]).state, RowState::Done);
+    assert_eq!(stored(&sim), third);
+    // By its own button, and back when another has come; and one that was given up and tried again.
+    sim.deliver(Event::TakeOff(Scope::One(third[0])));
+    let fourth = sim.add(&[300]);
+    sim.drain();
+    sim.deliver(Event::Undo);
+    assert_eq!(stored(&sim), fourth);
+    let fifth = sim.add(&[200]);
+    sim.deliver(Event::Cancel(Scope::All));
+    let sixth = sim.add(&[100]);
+    sim.drain();
+    assert_eq!(stored(&sim), sixth);
+    sim.deliver(Event::Retry(Scope::One(fifth[0])));
+    sim.drain();
+    assert_eq!(stored(&sim), fifth);
 }
 
 #[test]

@@ -402,7 +402,7 @@ impl Shared {
                 let queue = &mut lock(&self.core).queue;
                 queue.share(self.runtime.room());
                 let commands = queue.handle(event, self.runtime.now_ms());
-                self.runtime.takes(queue.flights());
+                self.runtime.takes(queue.flights(), queue.waits());
                 lock(&self.told).events.extend(queue.take_news());
                 commands
             };

@@ -78,7 +78,7 @@ pub(crate) fn DropZone(
         // Before the file: a server that reads the form as it comes must know of the wish before the bytes.
         // Another than ours knows nothing of it.
         <label class="pl-check" part="check" {..facts(move |tell| tell("hidden", flag(!is_ours)))}>
-            <input type="checkbox" name="digest" value="sha-256" data-pl-digest="" checked=options.digest || !options.checksum.is_empty()/>
+            <input type="checkbox" name="digest" value="sha-256" data-pl-digest="" disabled=!is_ours checked=options.digest || !options.checksum.is_empty()/>
             <span>{says(&labels, Word::WantDigest)}</span>
         </label>
         <div

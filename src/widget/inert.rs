@@ -56,7 +56,7 @@ impl Runtime {
     }
 
     /// Nothing is under way.
-    pub(crate) fn takes(&self, _flights: usize) {}
+    pub(crate) fn takes(&self, _flights: usize, _waits: bool) {}
 
     /// Nobody is asked here.
     pub(crate) fn run(&self, _task: impl Future<Output = ()> + 'static) {}

@@ -318,7 +318,7 @@ words! {
     ErrorFolder = "error-folder", "What opens folders could not be loaded. It is tried again.";
     ErrorEmptyFolder = "error-empty-folder", "This folder is empty.";
     ErrorEntry = "error-entry", "This cannot be read: perhaps you may not, or it is gone.";
-    ErrorField = "error-field", "The field \u{201c}{field}\u{201d} cannot be sent: its name is not ASCII without spaces and commas.";
+    ErrorField = "error-field", "The field \u{201c}{field}\u{201d} cannot be sent: its name may have only plain Latin letters, digits and signs, and no spaces or commas.";
     ErrorDuplicate = "error-duplicate", "The same file is in the list already.";
     ErrorType = "error-type", "This kind of file is not accepted.";
     ErrorTypes = "error-types", "This kind of file is not accepted. Accepted: {types}.";

@@ -233,14 +233,25 @@ fn own(labels: &Labels, error: &ErrorBody) -> String {
 fn kinds(labels: &Labels, accept: &str) -> String {
     let comma = labels.text(Word::Comma);
     let mut kinds = comma.clone();
+    let has_extensions = accept.split(',').any(|rule| rule.trim().starts_with('.'));
     for rule in accept.split(',').map(str::trim) {
+        // What is neither an extension nor a type accepts nothing.
+        if !rule.starts_with('.') && find(rule, "/").is_none() {
+            continue;
+        }
         let kind = match rule.split_once('/') {
             Some(("image", "*")) => labels.text(Word::Images),
             Some(("video", "*")) => labels.text(Word::Videos),
             Some(("audio", "*")) => labels.text(Word::Sounds),
             Some(("text", "*")) => labels.text(Word::Texts),
             Some((sort, "*")) => sort.to_owned(),
-            Some((_, kind)) => kind.strip_prefix("x-").unwrap_or(kind).to_ascii_uppercase(),
+            // No person reads these; extensions that stand beside them say the same.
+            Some((_, kind)) if find(kind, ".").is_some() && has_extensions => continue,
+            Some((_, kind)) if find(kind, ".").is_some() => rule.to_owned(),
+            Some((_, kind)) => {
+                let kind = kind.strip_prefix("x-").unwrap_or(kind);
+                kind.split('+').next().unwrap_or_default().to_ascii_uppercase()
+            }
             None => rule.strip_prefix('.').unwrap_or(rule).to_ascii_uppercase(),
         };
         let part = [kind, comma.clone()].concat();
@@ -550,6 +561,13 @@ mod tests {
         assert_eq!(
             accepted("application/pdf, .pdf, application/x-tar, .tar.gz, .Png"),
             "PDF, TAR, TAR.GZ, PNG."
+        );
+        assert_eq!(accepted("image/*,,.pdf,"), "images, PDF.");
+        assert_eq!(accepted("pdf, image/svg+xml"), "SVG.");
+        assert_eq!(accepted("application/vnd.oasis.opendocument.text, .odt"), "ODT.");
+        assert_eq!(
+            accepted("application/vnd.oasis.opendocument.text"),
+            "application/vnd.oasis.opendocument.text."
         );
         assert!(refused("ar", "image/*,.pdf").contains("صور، PDF"));
         assert!(refused("ja", "image/*,.pdf").contains("画像、PDF"));
