@@ -32,8 +32,17 @@ const had = async (name) => {
   if (!answer.ok) throw new Error(`${answer.status} ${answer.url}`);
   return answer;
 };
-// A script that a server has once refused Firefox never asks for again: it is imported when it can be had.
-const script = async () => (await (await had(GLUE)).text(), import(here(GLUE)));
+/** How often the script could be had, and not imported. */
+let failures = 0;
+// A script that could not be had once Firefox never asks for again under that name: it is imported when it can be had, and
+// after a failure under another. The server does not see what is behind the sign.
+const script = async () => {
+  await (await had(GLUE)).text();
+  return import(here(GLUE) + (failures ? `#${failures}` : '')).catch((error) => {
+    failures += 1;
+    throw error;
+  });
+};
 
 let loading;
 /** Fetches glue, WebAssembly and style side by side, once for the page; after a failure the next call tries again. */
@@ -57,12 +66,12 @@ function load() {
 /** Milliseconds until it is asked for again: each pause is twice the one before. */
 let pause = 500;
 let next;
-/** When all tags ask again: the network is back, somebody looks at the page again, or the pause is over. */
+/** When all tags ask again: the network is back, somebody looks at the page again, or the pause is over; out of sight never. */
 function again() {
   next ??= new Promise((go) => {
     const off = new AbortController();
-    const over = (event) => {
-      if (event?.type === 'visibilitychange' && document.hidden) return;
+    const over = () => {
+      if (document.hidden) return;
       off.abort();
       clearTimeout(timer);
       next = undefined;
@@ -304,9 +313,12 @@ export class PlimsollUpload extends HTMLElement {
       try {
         return await load();
       } catch (error) {
-        // Once, however often it is so.
-        if (said !== error.message) this.#complain(error);
-        said = error.message;
+        // Once, however often it is so, and under whichever name.
+        const why = error.message.replace(/#\d+/, '');
+        if (said !== why) this.#complain(why);
+        // What came whole twice and is no script, or no WebAssembly, is none at another time either.
+        else if (error instanceof SyntaxError || error instanceof WebAssembly.CompileError) return undefined;
+        said = why;
       }
     }
     return undefined;

@@ -12,15 +12,18 @@ const LONGEST = 30_000;
 let ms = 500;
 /** What all that is outside waits for, and what ends it when a person wants that. */
 let rest, end;
+/** Whether a person wanted that while a try was under way: what would be waited for next is over already. */
+let hurried = false;
 
-const nextTry = () => (rest ??= rested(ms, (over) => (end = over)).then(() => {
-  rest = undefined;
+const nextTry = () => (rest ??= (hurried ? Promise.resolve() : rested(ms, (over) => (end = over))).then(() => {
+  rest = end = undefined;
+  hurried = false;
   ms = Math.min(2 * ms, LONGEST);
 }));
 
 /** The same as that part has, which `load` loads. */
 export const outside = (load) => ({
-  again: async () => end?.(),
+  again: async () => (end ? end() : (hurried = true)),
   async walk(files, entries, place, dotfiles, tell) {
     const loaded = () => load().catch(() => undefined);
     let part = await loaded();
@@ -34,9 +37,13 @@ export const outside = (load) => ({
       const row = tell([], [one.name], 'outside');
       for (let answer = NOT_NOW; row >= 0 && answer === NOT_NOW; ) {
         await nextTry();
-        part = await loaded();
-        if (part) answer = tell([], [], row);
-        if (answer >= 0) await part.walk(place ? [one] : [], place ? [] : [one], place, dotfiles, tell);
+        // What nobody wants any more is not asked for.
+        answer = tell([], [], row);
+        part = answer === NOT_NOW && (await loaded());
+        if (part) answer = tell([], [one.name], row);
+        if (answer < 0) continue;
+        await part.walk(place ? [one] : [], place ? [] : [one], place, dotfiles, tell);
+        tell([], [], null);
       }
     }));
   },

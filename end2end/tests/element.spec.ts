@@ -183,6 +183,58 @@ for (const part of ['js', 'wasm', 'css'] as const) {
   });
 }
 
+test('a script that could be had, and then not be imported, is asked for again', async ({ page, server, silence }) => {
+  silence.listen(page);
+  silence.allow(/^console\.error: (Failed to load resource|<plimsoll-upload>: )/);
+  silence.allow(/Loading module|error loading/i);
+  let asked = 0;
+  // Fetched, imported, fetched, imported, and so on.
+  await page.route(/\/pkg\/(plimsoll|element)[.\w-]*\.js$/, (route) => (++asked % 2 === 0 && asked < 8 ? route.abort('connectionreset') : route.continue()));
+  await page.goto(`${server.url}/plain.html`);
+  await new Tag(page).alive();
+  expect(asked).toBe(8);
+  expect(silence.said.filter((line) => line.includes('<plimsoll-upload>: ')), 'the same, whatever it is asked for by').toHaveLength(1);
+});
+
+for (const part of ['js', 'wasm'] as const) {
+  test(`what came whole and is no ${part} is not asked for over and over; and out of sight nothing is`, async ({ page, server, silence }) => {
+    silence.listen(page);
+    silence.allow(/^console\.error: (Failed to load resource|<plimsoll-upload>: )/);
+    await page.clock.install();
+    let asked = 0;
+    let garbage = false;
+    const pattern = { js: /\/pkg\/(plimsoll|element)[.\w-]*\.js$/, wasm: /\/pkg\/[.\w-]+\.wasm$/ }[part];
+    await page.route(pattern, (route) => {
+      asked++;
+      const contentType = { js: 'text/javascript', wasm: 'application/wasm' }[part];
+      return garbage ? route.fulfill({ contentType, body: ')' }) : route.fulfill({ status: 503, body: '' });
+    });
+    await page.goto(`${server.url}/plain.html`);
+    /** Lets a long time go by, and tells how often it was asked for. */
+    const wait = async () => {
+      const before = asked;
+      for (let times = 0; times < 8; times++) {
+        await page.clock.runFor(31_000);
+        await page.evaluate(() => fetch('/favicon.svg').then(() => undefined));
+      }
+      return asked - before;
+    };
+    expect(await wait()).toBeGreaterThan(4);
+    await page.evaluate(() => Object.defineProperty(document, 'hidden', { configurable: true, value: true }));
+    await wait();
+    expect(await wait(), 'nobody looks').toBe(0);
+    await page.evaluate(() => {
+      Object.defineProperty(document, 'hidden', { value: false });
+      document.dispatchEvent(new Event('visibilitychange'));
+    });
+    expect(await wait()).toBeGreaterThan(4);
+    garbage = true;
+    expect(await wait()).toBeGreaterThan(0);
+    expect(await wait(), 'it will be the same').toBe(0);
+    await expect(page.locator('plimsoll-upload > form input')).toBeEnabled();
+  });
+}
+
 test('a tag that is made by a script works as one that was written, and takes what was set before it was defined', async ({ page, server, files, silence }) => {
   silence.listen(page);
   await page.goto(`${server.url}/plain.html`);

@@ -265,6 +265,75 @@ test.describe('what opens folders cannot be had', () => {
     await expect(widget.row('unwanted')).toHaveCount(0);
   });
 
+  test('while one folder is looked through and another does not come, something is under way', async ({ widget, page, silence }) => {
+    let status = 503;
+    await refuse(page, silence, () => status);
+    await widget.open();
+    await widget.drop.evaluate(dropFolders, ['slow', 'unwanted']);
+    await widget.waitState('unwanted', 'failed');
+    await widget.button('remove', 'unwanted').click();
+    status = 200;
+    await expect(widget.row('slow')).toHaveCount(0);
+    await expect(widget.total).toHaveAttribute('data-gathering');
+    // What may be brought back is asked about again and again.
+    for (let times = 0; times < 3; times++) await page.evaluate(() => new Promise((later) => (dispatchEvent(new Event('online')), setTimeout(later, 100))));
+    await expect(widget.total).toHaveAttribute('data-gathering');
+    await page.evaluate(() => document.dispatchEvent(new Event('go')));
+    await widget.waitState('b slow.txt', 'done');
+    await expect(widget.total).not.toHaveAttribute('data-gathering');
+  });
+
+  for (const gone of ['its row', 'the tag'] as const) {
+    test(`for a folder that nobody wants any more nothing is asked for: without ${gone}`, async ({ page, server, silence }) => {
+      silence.listen(page);
+      const asked = await refuse(page, silence, () => 503);
+      const widget = new Widget(page, server.url);
+      await page.goto(`${server.url}/plain.html`);
+      await widget.hydrated();
+      await widget.drop.evaluate(dropFolders, ['papers']);
+      await expect(widget.row('papers')).toHaveAttribute('data-state', 'failed');
+      /** The network's return ends any pause: how often it was asked for then. */
+      const tried = async () => {
+        const before = asked();
+        await page.evaluate(() => dispatchEvent(new Event('online')));
+        await page.waitForTimeout(1500);
+        return asked() - before;
+      };
+      expect(await tried()).toBeGreaterThan(0);
+      if (gone === 'its row') {
+        await widget.button('remove', 'papers').click();
+        expect(await tried(), 'it may be brought back').toBeGreaterThan(0);
+        await page.evaluate(() => dispatchEvent(new Event('pagehide')));
+      } else {
+        await page.evaluate(() => new Promise((later) => (document.querySelector('plimsoll-upload')!.remove(), setTimeout(later, 100))));
+      }
+      expect(await tried()).toBe(0);
+      expect(await tried()).toBe(0);
+    });
+  }
+
+  test('who wants a folder tried again while it is tried does not wait for the next time', async ({ widget, page, silence }) => {
+    const asked = await refuse(page, silence, () => 503);
+    let held: (() => void) | undefined;
+    await widget.open();
+    await widget.drop.evaluate(dropFolders, ['papers']);
+    await widget.waitState('papers', 'failed');
+    // Until the pauses are long.
+    for (let times = 0; times < 6; times++) {
+      const before = asked();
+      await widget.button('retry', 'papers').click();
+      await expect.poll(asked).toBeGreaterThan(before);
+    }
+    await page.waitForTimeout(500);
+    await page.route(new RegExp(`/${part!.replaceAll('.', '\\.')}$`), (route) => (held = () => void route.fallback()), { times: 1 });
+    await widget.button('retry', 'papers').click();
+    await expect.poll(() => !!held).toBe(true);
+    await widget.button('retry', 'papers').click();
+    const before = asked();
+    held!();
+    await expect.poll(asked, 'what was held, and the next').toBe(before + 2);
+  });
+
   test('without a network a folder waits, and comes with it', async ({ widget, context, silence }) => {
     silence.allowFailedRequests();
     silence.allow(/Loading module|error loading/i);
@@ -301,7 +370,10 @@ test.describe('what opens folders cannot be had', () => {
   });
 });
 
-/** Drops a file and folders of these names, which the page makes up, each with two files. Runs in the page. */
+/**
+ * Drops a file and folders of these names, which the page makes up, each with two files; one of the name `slow` tells them
+ * when the page says `go`. Runs in the page.
+ */
 function dropFolders(zone: Element, names: string[]): void {
   const entry = (fullPath: string) => ({ fullPath, name: fullPath.split('/').pop() ?? '' });
   const file = (fullPath: string) =>
@@ -312,7 +384,9 @@ function dropFolders(zone: Element, names: string[]): void {
       isDirectory: true,
       createReader: () => {
         const rest = ['a', 'b'].map((first) => file(`/${name}/${first} ${name}.txt`));
-        return { readEntries: (done: (entries: unknown[]) => void) => done(rest.splice(0, 100)) };
+        type Done = (entries: unknown[]) => void;
+        const read = (done: Done) => done(rest.splice(0, 100));
+        return { readEntries: (done: Done) => (name === 'slow' && rest.length ? document.addEventListener('go', () => read(done), { once: true }) : read(done)) };
       },
     });
   DataTransferItem.prototype.webkitGetAsEntry = function () {

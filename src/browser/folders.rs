@@ -22,8 +22,12 @@ pub(super) enum What {
     Found(Vec<File>),
     /// Why what lies at the one path cannot be taken: `unreadable`, `empty-folder` or [`OUTSIDE`].
     Trouble(String),
+    /// It is asked whether anybody still wants what this row stands for, which is outside.
+    Wanted(u32),
     /// It is asked whether what this row stands for, which was outside, is to come now.
     Row(u32),
+    /// Nothing more comes of what one such row stood for.
+    Over,
 }
 
 /// Hands over these files and then what these folders hold, and those that are among the files, as is told at their
@@ -39,8 +43,10 @@ pub(super) async fn walk(
     let tell = Closure::<dyn FnMut(Array, Array, JsValue) -> f64>::new(
         move |files: Array, paths: Array, what: JsValue| {
             let what = match (what.as_f64(), what.as_string()) {
+                (Some(row), _) if paths.length() == 0 => What::Wanted(row as u32),
                 (Some(row), _) => What::Row(row as u32),
                 (_, Some(reason)) => What::Trouble(reason),
+                _ if what.is_null() => What::Over,
                 _ => What::Found(files.iter().map(JsCast::unchecked_into).collect()),
             };
             tell(what, paths.iter().map(|path| path.as_string().unwrap_or_default()).collect())

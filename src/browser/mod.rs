@@ -874,6 +874,8 @@ impl Inner {
     fn gather(self: &Rc<Self>, rest: Dropped, how: (bool, Option<FileId>), lot: Rc<Lot>) {
         let (inner, dotfiles) = (Rc::downgrade(self), self.dotfiles);
         let mut lot = Some(lot);
+        // Walks through what was outside.
+        let mut walks = 0_u32;
         let tell = move |what, paths: Vec<String>| {
             let Some(inner) = inner.upgrade() else { return folders::END };
             match what {
@@ -891,12 +893,25 @@ impl Inner {
                     }
                     paths.into_iter().next().map_or(0.0, |path| inner.refuse(path, &reason))
                 }
+                What::Wanted(row) if inner.is_outside(FileId(row)) => folders::NOT_NOW,
+                What::Wanted(_) => folders::END,
                 What::Row(row) => {
+                    // There is a lot before the row goes: nobody is to hear that nothing is under way.
+                    inner.added(Vec::new(), Some(lot.get_or_insert_with(|| Lot::begin(&inner))));
                     let answer = inner.comes_in(FileId(row));
-                    if answer < 0.0 {
+                    if answer >= 0.0 {
+                        walks += 1;
+                    } else if walks == 0 {
                         lot = None;
                     }
                     answer
+                }
+                What::Over => {
+                    walks -= 1;
+                    if walks == 0 {
+                        lot = None;
+                    }
+                    0.0
                 }
             }
         };
