@@ -83,7 +83,15 @@ struct Shared {
     /// The folder of staged files, open: its sync must not fail for want of a handle.
     staging: File,
     /// Two processes in one folder would sweep each other's files.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Closing the file does not do it while a program is being started elsewhere in this process: until it runs, it
+        // holds all our files as well.
+        let _ = self.lock.unlock();
+    }
 }
 
 /// How much of a file is forced to the medium.
@@ -145,7 +153,7 @@ impl DiskStore {
                 hashing: Semaphore::new(MAX_HASHING),
                 open: Mutex::default(),
                 durable_folders: Mutex::default(),
-                _lock: lock,
+                lock,
             };
             Ok(Ok(Self { shared: Arc::new(shared) }))
         })
@@ -961,6 +969,8 @@ mod tests {
         let first = DiskStore::open(root.path(), Durability::PageCache).await.unwrap();
         let second = DiskStore::open(root.path(), Durability::PageCache).await;
         assert!(matches!(second, Err(StoreError::InUse)));
+        // As a program has it that is just being started.
+        let _copy = first.shared.lock.try_clone().unwrap();
         drop(first);
         DiskStore::open(root.path(), Durability::PageCache).await.unwrap();
     }
