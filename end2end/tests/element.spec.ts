@@ -547,7 +547,7 @@ for (const protocol of ['form', 'resumable', 'tus'] as const) {
     await tag.state('odd.txt', 'failed');
     await expect(tag.row('odd.txt')).toHaveAttribute('data-error', 'malformed');
     await expect(tag.row('odd.txt').locator('[data-pl-reason]')).toHaveText(
-      'The field \u201cname of the \u2693\u201d cannot be sent: its name is not ASCII without spaces and commas.',
+      'The field \u201cname of the \u2693\u201d cannot be sent: its name may have only plain Latin letters, digits and signs, and no spaces or commas.',
     );
     expect(listed.map(({ name }) => name), 'and it was not sent without it').toEqual(['even.txt']);
   });
