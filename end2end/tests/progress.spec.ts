@@ -57,6 +57,24 @@ test('two widgets that send at once leave a connection for the questions, and th
   expect(net.uploads, 'each was sent once').toHaveLength(6);
 });
 
+test('of many widgets that send at once each has its turn', async ({ net, page, silence }) => {
+  silence.listen(page);
+  const body = '<!doctype html><title>Many</title><link rel="icon" href="data:,"><script type="module" src="upload-widget.js"></script>' + '<plimsoll-upload protocol="form"></plimsoll-upload>'.repeat(7);
+  await page.route('**/many.html', (route) => route.fulfill({ contentType: 'text/html', body }));
+  await page.goto(`${net.url}/many.html`);
+  await expect(page.locator('form[data-plimsoll][data-hydrated="true"]')).toHaveCount(7);
+  net.behave({ kind: 'stall', after: 1000 });
+  await page.evaluate(() => {
+    document.querySelectorAll('plimsoll-upload').forEach((tag, at) => tag.add([1, 2, 3, 4].map((n) => new File([new Uint8Array(200_000)], `${at}-${n}.bin`))));
+  });
+  await expect.poll(() => net.uploads.length).toBe(5);
+  const states = () => page.evaluate(() => [...document.querySelectorAll('plimsoll-upload')].map((tag) => tag.files.map(({ state }) => state).join()));
+  expect((await states()).filter((tag) => tag === 'queued,queued,queued,queued'), 'some wait').not.toEqual([]);
+  net.release();
+  await expect.poll(states, { timeout: 30_000 }).toEqual(Array(7).fill('done,done,done,done'));
+  expect(net.uploads, 'each was sent once').toHaveLength(28);
+});
+
 test('an answer that takes 5 s: "processing", not 100 %', async ({ widget, net, files, page }) => {
   const sample = await files.sample('held.bin', 3 * MIB);
   await widget.open();

@@ -39,10 +39,11 @@ pub(super) fn of(inner: &Rc<Inner>) -> usize {
         (flights, someone_waits)
     });
     match others.len() {
+        // Who has none waits for nobody: of several that wait, the first that hears of room has it. Of the others what
+        // ends makes room, and is not followed by another.
+        _ if someone_waits && inner.flights.get() > 0 => inner.flights.get() - 1,
         // Its own options bound it.
-        0 if !someone_waits => usize::MAX,
-        // Whoever waits comes next: what ends here makes room, and is not followed by another.
-        _ if someone_waits => inner.flights.get().saturating_sub(1),
+        0 => usize::MAX,
         sharing => (SHARED / (sharing + 1)).max(1).min(MOST.saturating_sub(others.iter().sum())),
     }
 }
