@@ -180,7 +180,7 @@ impl Queue {
         let mut turn = Turn { now: now_ms, out: Vec::new() };
         let left = self.sums.active + self.sums.held;
         self.take_in(event, &mut turn);
-        if !self.options.multiple && self.sums.done > 0 && (self.sums.done > 1 || !self.removed.is_empty()) {
+        if !self.options.multiple && self.sums.done > 0 {
             self.make_way(&mut turn);
         }
         self.start_what_may(&mut turn);
@@ -482,9 +482,12 @@ impl Queue {
 
     /// Where one file is wanted, what is stored last takes the place of what was stored before, as in a file input.
     fn make_way(&mut self, turn: &mut Turn) {
-        self.let_go_of_removed(turn);
         let last = self.last_stored;
         let old = |item: &&Item| matches!(item.phase, Phase::Done { .. }) && Some(item.id) != last;
+        // What was stored before must not come back beside it either.
+        if self.removed.iter().any(|item| old(&item)) {
+            self.let_go_of_removed(turn);
+        }
         let old: Vec<FileId> = self.items.iter().filter(old).map(|item| item.id).collect();
         for id in old {
             self.remove(Scope::One(id), turn);

@@ -869,6 +869,10 @@ fn where_one_file_is_wanted_the_last_takes_the_place_of_what_was_stored() {
     let sixth = sim.add(&[100]);
     sim.drain();
     assert_eq!(stored(&sim), sixth);
+    // What was never stored can be brought back, whatever is stored beside it.
+    sim.deliver(Event::TakeOff(Scope::One(fifth[0])));
+    assert!(sim.queue.total(sim.now).offers.undo);
+    sim.deliver(Event::Undo);
     sim.deliver(Event::Retry(Scope::One(fifth[0])));
     sim.drain();
     assert_eq!(stored(&sim), fifth);
