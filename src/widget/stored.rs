@@ -15,7 +15,7 @@ use super::{
 /// Files that are shown, newest first, as long as nobody asks for all; more only when the server has shown more.
 const SHOWN: usize = 50;
 /// Milliseconds that the list stays as it is drawn while nobody wants it otherwise: small files come by the hundred in a
-/// second, and drawing each of them took longer than storing it.
+/// second, and drawing each of them by itself was a fifth of all the work of the page.
 const PAUSE_MS: u32 = 500;
 /// Where the deleting form is sent.
 const DELETE_ACTION: &str = "/api/delete_upload";
