@@ -296,6 +296,7 @@ test.describe('what opens folders cannot be had', () => {
       const tried = async () => {
         const before = asked();
         await page.evaluate(() => dispatchEvent(new Event('online')));
+        // Absence can only be watched for a while: longer than the first pauses.
         await page.waitForTimeout(1500);
         return asked() - before;
       };

@@ -1,5 +1,6 @@
 // The bar is true, whatever stands between the browser and the server (promise 1, DESIGN 5).
 
+import type { Page } from '@playwright/test';
 import { MIB } from '../fixtures/files';
 import type { Moment } from '../fixtures/page';
 import { expect, test } from '../fixtures/test';
@@ -37,12 +38,17 @@ test('a server that reads 2 MB/s: the bar shows what it received, never what was
   expect(moments.some(({ sentPercent, percent, state }) => state === 'sending' && sentPercent > percent)).toBe(true);
 });
 
+/** A page of the server's own origin with so many tags, all of them alive. */
+async function openTags(page: Page, base: string, count: number): Promise<void> {
+  const body = '<!doctype html><title>Tags</title><link rel="icon" href="data:,"><script type="module" src="upload-widget.js"></script>' + '<plimsoll-upload protocol="form"></plimsoll-upload>'.repeat(count);
+  await page.route('**/tags.html', (route) => route.fulfill({ contentType: 'text/html', body }));
+  await page.goto(`${base}/tags.html`);
+  await expect(page.locator('form[data-plimsoll][data-hydrated="true"]')).toHaveCount(count);
+}
+
 test('two widgets that send at once leave a connection for the questions, and the bars of both are true', async ({ net, page, silence }) => {
   silence.listen(page);
-  const body = '<!doctype html><title>Two</title><link rel="icon" href="data:,"><script type="module" src="upload-widget.js"></script>' + '<plimsoll-upload protocol="form"></plimsoll-upload>'.repeat(2);
-  await page.route('**/two.html', (route) => route.fulfill({ contentType: 'text/html', body }));
-  await page.goto(`${net.url}/two.html`);
-  await expect(page.locator('form[data-plimsoll][data-hydrated="true"]')).toHaveCount(2);
+  await openTags(page, net.url, 2);
   net.behave({ kind: 'stall', after: 2 * MB });
   // Both in one turn: neither knows yet what the other will send.
   await page.evaluate((size) => {
@@ -59,10 +65,7 @@ test('two widgets that send at once leave a connection for the questions, and th
 
 test('of many widgets that send at once each has its turn', async ({ net, page, silence }) => {
   silence.listen(page);
-  const body = '<!doctype html><title>Many</title><link rel="icon" href="data:,"><script type="module" src="upload-widget.js"></script>' + '<plimsoll-upload protocol="form"></plimsoll-upload>'.repeat(7);
-  await page.route('**/many.html', (route) => route.fulfill({ contentType: 'text/html', body }));
-  await page.goto(`${net.url}/many.html`);
-  await expect(page.locator('form[data-plimsoll][data-hydrated="true"]')).toHaveCount(7);
+  await openTags(page, net.url, 7);
   net.behave({ kind: 'stall', after: 1000 });
   await page.evaluate(() => {
     document.querySelectorAll('plimsoll-upload').forEach((tag, at) => tag.add([1, 2, 3, 4].map((n) => new File([new Uint8Array(200_000)], `${at}-${n}.bin`))));
