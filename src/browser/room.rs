@@ -18,16 +18,13 @@ const SHARED: usize = 4;
 const MOST: usize = 5;
 
 thread_local! {
-    /// The widgets of the page that have had something to send.
+    /// The widgets of the page that have had something to send: first whoever has waited longest for room.
     static WIDGETS: RefCell<Vec<Weak<Inner>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// How many uploads this widget may have under way, beside those of the others.
 pub(super) fn of(inner: &Rc<Inner>) -> usize {
-    let (others, someone_waits) = WIDGETS.with_borrow_mut(|widgets| {
-        if !widgets.iter().any(|widget| ptr::eq(widget.as_ptr(), &raw const **inner)) {
-            widgets.push(Rc::downgrade(inner));
-        }
+    let (others, someone_waits) = WIDGETS.with_borrow(|widgets| {
         let others = widgets.iter().filter_map(Weak::upgrade).filter(|other| !Rc::ptr_eq(other, inner));
         let (mut flights, mut someone_waits) = (Vec::new(), false);
         for other in others {
@@ -48,18 +45,30 @@ pub(super) fn of(inner: &Rc<Inner>) -> usize {
     }
 }
 
-/// This widget has so many under way now.
-pub(super) fn take(inner: &Inner, flights: usize) {
-    if flights < inner.flights.replace(flights) {
+/// This widget has so many under way now, or waits for room.
+pub(super) fn take(inner: &Rc<Inner>, flights: usize) {
+    let before = inner.flights.replace(flights);
+    if flights > 0 || inner.waits.get() {
+        WIDGETS.with_borrow_mut(|widgets| {
+            if !widgets.iter().any(|widget| is(widget, inner)) {
+                widgets.push(Rc::downgrade(inner));
+            }
+        });
+    }
+    if flights < before {
         freed(inner);
     }
 }
 
 /// Others may wait for what this widget has no more need of.
 pub(super) fn freed(inner: &Inner) {
-    let others: Vec<_> = WIDGETS.with_borrow_mut(|widgets| {
+    let others = WIDGETS.with_borrow_mut(|widgets| {
         widgets.retain(|widget| widget.strong_count() > 0);
-        widgets.iter().filter(|widget| !ptr::eq(widget.as_ptr(), inner)).cloned().collect()
+        let own = widgets.iter().position(|widget| is(widget, inner)).map(|at| widgets.remove(at));
+        let others = widgets.clone();
+        // It has had its turn: the next room is for those that wait already.
+        widgets.extend(own);
+        others
     });
     if !others.is_empty() {
         clock::spawn(async move {
@@ -68,4 +77,8 @@ pub(super) fn freed(inner: &Inner) {
             }
         });
     }
+}
+
+fn is(widget: &Weak<Inner>, inner: &Inner) -> bool {
+    ptr::eq(widget.as_ptr(), inner)
 }
