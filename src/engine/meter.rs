@@ -13,7 +13,7 @@ const WARM_UP_MS: u64 = 3_000;
 /// So long without a byte is normal between two polls; after it the speed is told to sink.
 const GRACE_MS: u64 = 3_000;
 
-/// So long without a byte, and no time left is told: nobody knows.
+/// So long without a byte, and neither speed nor time left is told: nobody knows.
 pub const STALL_MS: u64 = 10_000;
 
 /// The speed of one growing count of bytes.
@@ -59,21 +59,20 @@ impl Meter {
         self.samples = self.samples.saturating_add(1);
     }
 
-    /// Bytes per second, once there are two counts to tell from; sinks when no more come.
+    /// Bytes per second, once there are two counts to tell from; sinks when no more come, and is nothing in a stall.
     pub(super) fn speed(&self, now_ms: u64) -> Option<u64> {
-        if self.samples < 2 {
+        let idle = now_ms.saturating_sub(self.gain_ms);
+        if self.samples < 2 || idle >= STALL_MS {
             return None;
         }
-        let idle = now_ms.saturating_sub(self.gain_ms).saturating_sub(GRACE_MS);
-        Some(self.rate.saturating_mul(TAU_MS) / (TAU_MS + idle))
+        Some(self.rate.saturating_mul(TAU_MS) / (TAU_MS + idle.saturating_sub(GRACE_MS)))
     }
 
     /// Seconds that so many more bytes will take, at least 1. Nothing before the warm-up, and nothing in a stall.
     pub(super) fn seconds_left(&self, now_ms: u64, rest: u64) -> Option<u64> {
         let speed = self.speed(now_ms).filter(|speed| *speed > 0)?;
         let warm = self.last_ms - self.start_ms >= WARM_UP_MS;
-        let moving = now_ms.saturating_sub(self.gain_ms) < STALL_MS;
-        (rest > 0 && warm && moving).then(|| rest.div_ceil(speed).max(1))
+        (rest > 0 && warm).then(|| rest.div_ceil(speed).max(1))
     }
 }
 
@@ -164,7 +163,8 @@ mod tests {
         assert_eq!(meter.seconds_left(4000, 0), None);
         assert!(meter.seconds_left(9000, 5_000_000) > Some(5));
         assert_eq!(meter.seconds_left(14_000, 5_000_000), None);
-        assert!(meter.speed(60_000) < Some(100_000));
+        assert!(meter.speed(13_999) < Some(1_000_000), "it sinks");
+        assert_eq!(meter.speed(14_000), None);
     }
 
     #[test]
