@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-use crate::widget::labels::{LANGUAGES, base};
+use crate::widget::labels::{self, LANGUAGES, base};
 
 /// What the site says in one language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +57,8 @@ fn known(tag: &str) -> Option<String> {
     if tag.len() > 35 || !tag.split('-').all(parts) {
         return None;
     }
-    let name = base(tag).to_ascii_lowercase();
-    let known = name == "en" || LANGUAGES.contains(&name.as_str());
-    known.then(|| [name.as_str(), &tag[name.len()..]].concat())
+    let lang = labels::tag(tag, false);
+    (base(&lang) == "en" || LANGUAGES.contains(&base(&lang))).then_some(lang)
 }
 
 const ENGLISH: Words = Words {
@@ -114,7 +113,7 @@ const WORDS: [(&str, Words); 6] = [
             description: "Subidas de archivos con un progreso verdadero",
             footer: "100 % significa guardado: la barra solo se llena cuando el servidor lo confirma.",
             nothing_stored: "No se ha guardado nada",
-            no_such_upload: "No hay ninguna subida suya así.",
+            no_such_upload: "No tiene ninguna subida así.",
             stored: "Guardado",
             back: "Volver a la página de subida",
             failed: "Esto no ha funcionado",
@@ -129,7 +128,7 @@ const WORDS: [(&str, Words); 6] = [
             description: "Des envois de fichiers dont la progression est vraie",
             footer: "100\u{202f}% veut dire enregistré\u{a0}: la barre n’est pleine qu’après confirmation du serveur.",
             nothing_stored: "Rien d’enregistré",
-            no_such_upload: "Vous n’avez pas d’envoi de ce nom.",
+            no_such_upload: "Aucun de vos envois ne correspond.",
             stored: "Enregistré",
             back: "Retour à la page d’envoi",
             failed: "Cela n’a pas fonctionné",
@@ -187,7 +186,11 @@ mod tests {
             ("", "pt-BR, pt;q=0.9, fr;q=0.5, es;q=0.7", "es"),
             ("", "fr;q=0, *", "en"),
             ("", "fr;q=2, DE", "de"),
-            ("", "zh-Hant-TW", "zh-Hant-TW"),
+            ("", "ZH-CN", "zh-CN"),
+            ("", "zh-Hans-HK", "zh-Hans-HK"),
+            // Not what was asked for, and said to be what it is.
+            ("", "zh-Hant-TW", "zh-Hans"),
+            ("", "zh-hk, en;q=0.8", "zh-Hans"),
             ("protocol=form&lang=ar", "de", "ar"),
             ("lang=tlh", "ja", "ja"),
             ("lang=de\"><script>", "", "en"),

@@ -90,9 +90,8 @@ impl Inner {
             if !keep_lock(&inner, &record.id, lock) {
                 return;
             }
-            let sample = sample::of(&picked.file).await;
             let handle = picked.handle.borrow().clone();
-            let record = Record { sample, handle, ..record };
+            let record = Record { handle, ..record };
             remember::write(&record).await;
             // It may have ended meanwhile.
             if inner.upgrade().is_some_and(|inner| !inner.is_remembered(&record.id)) {
@@ -357,7 +356,7 @@ async fn is_same(record: &Record, picked: &Picked) -> Option<bool> {
     if !alike(record, &picked.meta()) {
         return Some(false);
     }
-    let sample = sample::of(&picked.file).await?;
+    let sample = sample::of(&picked.file, false).await?;
     picked.sample.set(Some(sample));
     Some(record.sample.is_none_or(|known| known == sample))
 }

@@ -59,6 +59,11 @@ use xhr::{Answer, Outcome, Request, Sent};
 /// So many files are taken in where they are picked; of more the rest in portions. Asking a file for its length takes
 /// Chromium a tenth of a millisecond and more, because its other process looks at the disk.
 const AT_ONCE: usize = 32;
+/// So long a network that only the browser says is gone is believed to be.
+const DOUBT_MS: u32 = 10_000;
+
+/// After so long texts that could not be had are asked for again.
+const TEXTS_AGAIN_MS: u32 = 5_000;
 
 /// Carries out the commands of one queue. Dropping it aborts its requests, clears its timers and removes its
 /// listeners; no event follows. A browser has one thread, so the wrapper only satisfies the framework's types.
@@ -124,7 +129,10 @@ impl Runtime {
             listeners: RefCell::default(),
             ticker: RefCell::new(None),
             later: RefCell::new(None),
+            offline: Cell::new(false),
+            doubt: RefCell::new(None),
             texts: RefCell::new(None),
+            texts_again: RefCell::new(None),
         })))
     }
 
@@ -209,15 +217,21 @@ impl Runtime {
         }
     }
 
-    /// Fetches the texts of a language; nothing follows when there are none.
-    pub(crate) fn fetch_texts(&self, url: &str, then: impl FnOnce(Vec<(String, String)>) + 'static) {
+    /// Fetches the texts of a language. Where no answer came, or only that the server is not well, it says so a while
+    /// after; nothing follows when there are none.
+    pub(crate) fn fetch_texts(&self, url: &str, then: impl FnOnce(Option<Vec<(String, String)>>) + 'static) {
         let Some(mut request) = Request::open("GET", url) else { return };
-        request.on_end(move |outcome| {
-            if let Outcome::Answered(answer) = outcome
-                && answer.is_success()
-                && let Some(texts) = json::texts(&answer.body)
-            {
-                then(texts);
+        let inner = Rc::downgrade(&self.0);
+        request.on_end(move |outcome| match outcome {
+            Outcome::Answered(answer) if answer.status < 500 => {
+                if let Some(texts) = json::texts(&answer.body).filter(|_| answer.is_success()) {
+                    then(Some(texts));
+                }
+            }
+            _ => {
+                if let Some(inner) = inner.upgrade() {
+                    inner.texts_again.replace(Some(clock::after(TEXTS_AGAIN_MS, move || then(None))));
+                }
             }
         });
         request.send(None);
@@ -299,10 +313,10 @@ impl command::Runtime for Runtime {
         let inner = &self.0;
         match command {
             Command::SendForm { file, request, progress_id, attempt, manifest } => {
-                inner.send_form(file, request, &progress_id, attempt, &manifest);
+                inner.send_form(file, request, progress_id, attempt, manifest);
             }
             Command::Create { file, request, progress_id, attempt, manifest } => {
-                inner.create(file, request, &progress_id, attempt, &manifest);
+                inner.create(file, request, progress_id, attempt, manifest);
             }
             Command::AskOffset { file, request, url, progress_id, headers } => {
                 inner.ask_offset(file, request, progress_id, &url, &headers);
@@ -429,6 +443,9 @@ pub(crate) fn write_setup(_options: &Options, _uploads: &[Receipt]) -> Option<St
     None
 }
 
+/// What is done with a file that was looked at, and with its fingerprint.
+type Looked = dyn FnOnce(&Rc<Inner>, &Picked, f64);
+
 /// Characters of a server's sentence that are shown, at most.
 const MOST_SAID: usize = 200;
 
@@ -497,24 +514,75 @@ struct Inner {
     listeners: RefCell<Vec<EventListener>>,
     ticker: RefCell<Option<Interval>>,
     later: Later,
+    /// Whether an event has told that the network is gone.
+    offline: Cell<bool>,
+    /// Ends when the network is tried all the same.
+    doubt: Later,
     /// The texts that are being fetched.
     texts: RefCell<Option<Request>>,
+    /// Ends when they are fetched again, because they could not be had.
+    texts_again: Later,
 }
 
 impl Inner {
+    /// Sends a file as a form.
     fn send_form(
         self: &Rc<Self>,
         file: FileId,
         request: RequestId,
-        id: &ProgressId,
+        id: ProgressId,
         attempt: u32,
-        manifest: &Manifest,
+        manifest: Manifest,
     ) {
-        let Some((mut upload, form, size)) = self.prepare(file, id, attempt, manifest) else {
-            let error = ErrorBody::new(ErrorCode::Network, "");
-            return (self.deliver)(Event::Failed { file, request, error, status: 0, retry_after_ms: None });
+        let Some(picked) = self.files.find(file) else { return self.unsent(file, request) };
+        let seen = move |inner: &Rc<Self>, picked: &Picked, _| match inner
+            .prepare(picked, &id, attempt, &manifest)
+        {
+            Some((upload, form)) => inner.dispatch_form(file, request, upload, &form, picked.file.size()),
+            None => inner.unsent(file, request),
         };
-        self.report_sent(&mut upload, file, request, 0, size);
+        self.look_at(file, request, picked, true, None, Box::new(seen));
+    }
+
+    /// Goes on once the file has been looked at, if the request is still wanted then and the browser gives the file's
+    /// bytes: Firefox never ends a request whose file it cannot read, and others do not say why it failed. Of an upload
+    /// that is kept (`of`) the person may bring the file again.
+    fn look_at(
+        self: &Rc<Self>,
+        file: FileId,
+        request: RequestId,
+        picked: Picked,
+        glance: bool,
+        of: Option<(ProgressId, String)>,
+        then: Box<Looked>,
+    ) {
+        self.unsent.borrow_mut().push((request, ()));
+        let inner = Rc::downgrade(self);
+        clock::spawn(async move {
+            let seen = sample::of(&picked.file, glance).await;
+            let Some(inner) = inner.upgrade() else { return };
+            if take(&mut inner.unsent.borrow_mut(), &request).is_none() {
+                return;
+            }
+            if let Some(seen) = seen {
+                return then(&inner, &picked, seen);
+            }
+            if let Some((id, url)) = of {
+                inner.lacks(file, id, url);
+            }
+            (inner.deliver)(resume::unreadable(file, request));
+        });
+    }
+
+    fn dispatch_form(
+        self: &Rc<Self>,
+        file: FileId,
+        request: RequestId,
+        mut upload: Request,
+        form: &FormData,
+        size: f64,
+    ) {
+        self.report_sent(&mut upload, file, request, 0, size as u64);
         let inner = Rc::downgrade(self);
         upload.on_end(move |outcome| {
             if let Some(inner) = inner.upgrade() {
@@ -522,21 +590,39 @@ impl Inner {
                 let event = inner.form_ending(file, request, outcome);
                 // Only now: it takes what else there is to know of the answer with it.
                 drop(ended);
-                inner.report(event);
+                inner.report(event, None);
             }
         });
-        upload.send_form(&form);
+        upload.send_form(form);
         self.uploads.borrow_mut().push((request, upload));
     }
 
-    /// Reports how a request ended. A page that was opened without the network is not told that it is offline: its first
-    /// request finds that out.
-    fn report(&self, event: Event) {
-        let unheard = matches!(&event, Event::Failed { error, .. } if error.code == ErrorCode::Network);
-        (self.deliver)(event);
-        if unheard && window().is_some_and(|window| !window.navigator().on_line()) {
-            (self.deliver)(Event::Offline);
+    /// Reports how a request ended. No answer may mean that the file could not be read; `of` as in [`Self::look_at`]. And
+    /// a page that was opened without the network is not told that it is offline: its first request finds that out.
+    fn report(self: &Rc<Self>, event: Event, of: Option<(ProgressId, String)>) {
+        if let Event::Failed { file, request, error, .. } = &event
+            && error.code == ErrorCode::Network
+            && let Some(picked) = self.files.find(*file)
+        {
+            let (file, request) = (*file, *request);
+            let seen = move |inner: &Rc<Self>, _: &Picked, _| {
+                (inner.deliver)(event);
+                inner.look_for_network();
+            };
+            return self.look_at(file, request, picked, true, of, Box::new(seen));
         }
+        (self.deliver)(event);
+    }
+
+    /// Takes the browser's word that there is no network, once a request has failed. Where no event has told so, none
+    /// may tell of its return: on a machine that is its own server a browser says so for ever.
+    fn look_for_network(self: &Rc<Self>) {
+        if self.offline.get() || window().is_none_or(|window| window.navigator().on_line()) {
+            return;
+        }
+        (self.deliver)(Event::Offline);
+        let inner = Rc::downgrade(self);
+        self.doubt.replace(Some(clock::after(DOUBT_MS, move || tell(&inner, Event::Online))));
     }
 
     /// Reports what is handed over of a body that carries so many bytes of a file from an offset on.
@@ -580,12 +666,13 @@ impl Inner {
         });
     }
 
-    /// Sends a request of a resumable upload and reports what its end means.
+    /// Sends a request of a resumable upload and reports what its end means; `of` as in [`Self::report`].
     fn dispatch(
         self: &Rc<Self>,
         mut upload: Request,
         request: RequestId,
         body: Option<&Blob>,
+        of: Option<(ProgressId, String)>,
         meaning: impl FnOnce(&Inner, Outcome) -> Event + 'static,
     ) {
         let inner = Rc::downgrade(self);
@@ -594,7 +681,7 @@ impl Inner {
                 let ended = take(&mut inner.uploads.borrow_mut(), &request);
                 let event = meaning(&inner, outcome);
                 drop(ended);
-                inner.report(event);
+                inner.report(event, of);
             }
         });
         match body {
@@ -604,20 +691,18 @@ impl Inner {
         self.uploads.borrow_mut().push((request, upload));
     }
 
-    /// Everything for one upload but the send. `None` when the file is gone or the browser refuses the URL.
+    /// Everything for one upload but the send. `None` when the browser refuses the URL.
     fn prepare(
         &self,
-        file: FileId,
+        Picked { file, digest, .. }: &Picked,
         id: &ProgressId,
         attempt: u32,
         manifest: &Manifest,
-    ) -> Option<(Request, FormData, u64)> {
-        let Picked { file, digest, .. } = self.files.find(file)?;
-        let size = file.size() as u64;
+    ) -> Option<(Request, FormData)> {
         let form = FormData::new().ok()?;
         // All of them before the file: the server must know before the bytes come.
         let text = |name: &str, value: &str| form.append_with_str(name, value).ok();
-        if digest && self.dialect == Dialect::Plimsoll {
+        if *digest && self.dialect == Dialect::Plimsoll {
             text("digest", "sha-256")?;
         }
         if !manifest.path.is_empty() {
@@ -633,14 +718,14 @@ impl Inner {
         } else {
             self.open("POST", &self.action, &manifest.headers)?
         };
-        form.append_with_blob_and_filename(&self.field, &file, &manifest.name).ok()?;
+        form.append_with_blob_and_filename(&self.field, file, &manifest.name).ok()?;
         // A server of somebody else, on another site, would have to allow each of these by name.
         if self.dialect == Dialect::Plimsoll {
             upload.header(headers::PROGRESS_ID, id.as_str());
             upload.header(headers::ATTEMPT, &attempt.to_string());
-            upload.header(headers::FILE_SIZE, &size.to_string());
+            upload.header(headers::FILE_SIZE, &(file.size() as u64).to_string());
         }
-        Some((upload, form, size))
+        Some((upload, form))
     }
 
     /// A request with what the page wants to go with it.
@@ -1187,7 +1272,7 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
         let data = event.unchecked_ref::<ClipboardEvent>().clipboard_data();
         let has_text = || data.as_ref().is_some_and(|data| data.types().includes(&"text/plain".into(), 0));
         // A picture alone is nothing to a text field.
-        let is_theirs = is_at(event, EDITED) || (is_at(event, "input,textarea") && has_text());
+        let is_theirs = is_at(event, EDITED) || (is_at(event, TEXT) && has_text());
         if !is_theirs {
             inner.add_from(event, data);
         }
@@ -1236,6 +1321,8 @@ fn page_listeners(inner: &Rc<Inner>) -> Vec<EventListener> {
 
 /// What takes dropped files by itself.
 const FILES: &str = "input[type=file]:enabled";
+/// What takes pasted text.
+const TEXT: &str = "textarea,input:not([type=file],[type=checkbox],[type=radio],[type=button],[type=submit])";
 /// What is edited as a whole, pictures and all.
 const EDITED: &str = "[contenteditable]:not([contenteditable=false])";
 

@@ -112,6 +112,11 @@ impl Inner {
     /// The page tells something of itself. Of what it told before there was a list only one thing matters then: whether
     /// the network is gone.
     pub(super) fn page_tells(self: &Rc<Self>, event: Event) {
+        match event {
+            Event::Offline => self.offline.set(true),
+            Event::Online => self.offline.set(false),
+            _ => {}
+        }
         if self.is_whole() {
             // Another widget may have made the bundle whole; what this one was told before is older than this.
             match event {

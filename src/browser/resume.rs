@@ -18,9 +18,9 @@ use crate::{
 };
 
 use super::{
-    Inner, clock, ending, failed,
+    Inner, ending, failed,
     files::Picked,
-    json, sample, take,
+    json, take,
     xhr::{Answer, Outcome, Request},
 };
 
@@ -38,16 +38,35 @@ pub(super) struct Range {
 }
 
 impl Inner {
-    /// Creates an upload without content: whatever breaks later, its address is known.
+    /// Creates an upload without content: whatever breaks later, its address is known. What the file looks like now is
+    /// kept, to know it again later.
     pub(super) fn create(
         self: &Rc<Self>,
         file: FileId,
         request: RequestId,
+        id: ProgressId,
+        attempt: u32,
+        manifest: Manifest,
+    ) {
+        let Some(picked) = self.files.find(file) else { return self.unsent(file, request) };
+        let seen = move |inner: &Rc<Self>, picked: &Picked, seen| {
+            if picked.sample.get().is_none() {
+                picked.sample.set(Some(seen));
+            }
+            inner.create_now(file, request, picked.clone(), &id, attempt, &manifest);
+        };
+        self.look_at(file, request, picked, false, None, Box::new(seen));
+    }
+
+    fn create_now(
+        self: &Rc<Self>,
+        file: FileId,
+        request: RequestId,
+        picked: Picked,
         id: &ProgressId,
         attempt: u32,
         manifest: &Manifest,
     ) {
-        let picked = self.files.find(file);
         let described = match described(manifest) {
             Ok(described) => described,
             Err(error) => {
@@ -60,8 +79,9 @@ impl Inner {
                 });
             }
         };
-        let opened = picked.as_ref().and_then(|_| self.speak("POST", &self.resumable, &manifest.headers));
-        let (Some(picked), Some(upload)) = (picked, opened) else { return self.unsent(file, request) };
+        let Some(upload) = self.speak("POST", &self.resumable, &manifest.headers) else {
+            return self.unsent(file, request);
+        };
         upload.header(headers::UPLOAD_LENGTH, &(picked.file.size() as u64).to_string());
         if self.is_tus() {
             upload.header(headers::UPLOAD_METADATA, &metadata(&picked, &manifest.name, &described));
@@ -79,9 +99,8 @@ impl Inner {
             upload.header("Content-Type", if kind.is_empty() { "application/octet-stream" } else { &kind });
         }
         self.name(&upload, id, attempt);
-        self.take_sample(&picked);
         let id = id.clone();
-        self.dispatch(upload, request, None, move |inner, outcome| match outcome {
+        self.dispatch(upload, request, None, None, move |inner, outcome| match outcome {
             Outcome::Answered(answer) if answer.is_success() => match answer.location() {
                 // tus knows no other end than the last byte, and here there is none to come.
                 Some(url) if inner.is_tus() && picked.file.size() == 0.0 => {
@@ -108,7 +127,7 @@ impl Inner {
     ) {
         let Some(question) = self.speak("HEAD", url, headers) else { return self.unsent(file, request) };
         let url = url.to_owned();
-        self.dispatch(question, request, None, move |inner, outcome| match outcome {
+        self.dispatch(question, request, None, None, move |inner, outcome| match outcome {
             Outcome::Answered(answer) if answer.is_success() => {
                 let Some(offset) = answer.number(headers::UPLOAD_OFFSET) else {
                     return failed(file, request, ErrorCode::BadAnswer, answer.status);
@@ -128,29 +147,16 @@ impl Inner {
 
     /// Sends a part of a file, if it still is the file whose beginning the server has.
     pub(super) fn send_range(self: &Rc<Self>, range: Range) {
-        let Some(picked) = self.files.find(range.file) else {
-            return self.unsent(range.file, range.request);
-        };
-        let Some(known) = picked.sample.get().filter(|_| range.offset > 0) else {
-            return self.send_slice(range, &picked);
-        };
-        self.unsent.borrow_mut().push((range.request, ()));
-        let inner = Rc::downgrade(self);
-        clock::spawn(async move {
-            let found = sample::of(&picked.file).await;
-            let Some(inner) = inner.upgrade() else { return };
-            let wanted = take(&mut inner.unsent.borrow_mut(), &range.request).is_some();
-            let Range { file, request, .. } = range;
-            match found {
-                _ if !wanted => {}
-                Some(found) if found == known => inner.send_slice(range, &picked),
-                Some(_) => (inner.deliver)(failed(file, request, ErrorCode::FileChanged, 0)),
-                None => {
-                    inner.lacks(file, range.progress_id, range.url);
-                    (inner.deliver)(unreadable(file, request));
-                }
+        let (file, request) = (range.file, range.request);
+        let Some(picked) = self.files.find(file) else { return self.unsent(file, request) };
+        let of = Some((range.progress_id.clone(), range.url.clone()));
+        let seen = move |inner: &Rc<Self>, picked: &Picked, seen| match picked.sample.get() {
+            Some(known) if known != seen => {
+                (inner.deliver)(failed(file, request, ErrorCode::FileChanged, 0));
             }
-        });
+            _ => inner.send_slice(range, picked),
+        };
+        self.look_at(file, request, picked, false, of, Box::new(seen));
     }
 
     fn send_slice(self: &Rc<Self>, range: Range, picked: &Picked) {
@@ -168,8 +174,8 @@ impl Inner {
         }
         self.name(&upload, &progress_id, attempt);
         self.report_sent(&mut upload, file, request, offset, end - offset);
-        let picked = picked.clone();
-        self.dispatch(upload, request, Some(&slice), move |inner, outcome| match outcome {
+        let (picked, of) = (picked.clone(), (progress_id.clone(), url.clone()));
+        self.dispatch(upload, request, Some(&slice), Some(of), move |inner, outcome| match outcome {
             Outcome::Answered(answer) if answer.is_success() => {
                 let told = answer.number(headers::UPLOAD_OFFSET);
                 let size = picked.file.size() as u64;
@@ -225,21 +231,13 @@ impl Inner {
         }
     }
 
-    fn unsent(&self, file: FileId, request: RequestId) {
+    pub(super) fn unsent(&self, file: FileId, request: RequestId) {
         (self.deliver)(failed(file, request, ErrorCode::Network, 0));
-    }
-
-    /// Remembers what the file looks like now, to know it again later.
-    fn take_sample(&self, picked: &Picked) {
-        if picked.sample.get().is_none() {
-            let picked = picked.clone();
-            clock::spawn(async move { picked.sample.set(sample::of(&picked.file).await) });
-        }
     }
 }
 
 /// Browsers do not tell a file that has changed from one whose disk or share is away.
-fn unreadable(file: FileId, request: RequestId) -> Event {
+pub(super) fn unreadable(file: FileId, request: RequestId) -> Event {
     // No sentence: the face of the widget has one for this.
     let error = ErrorBody::new(ErrorCode::FileChanged, "").with_detail("unreadable");
     let error = ErrorBody { retryable: true, ..error };

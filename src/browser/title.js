@@ -8,7 +8,7 @@ const NONE = { text: '', shapes: '', badge: 0, ended: false };
 const LOOKS = ['focus', 'pointerdown', 'keydown', 'visibilitychange'];
 /** Milliseconds between two sights of what is on its way: of small files hundreds end in a second. */
 const PAUSE_MS = 250;
-const VALUES = ['data-percent', 'data-active', 'data-failed', 'data-gathering'];
+const VALUES = ['data-percent', 'data-active', 'data-held', 'data-failed', 'data-gathering'];
 /** To be seen on dark bars and on light ones: what is not there yet, what is, all, and what needs somebody. */
 const [REST, PART, ALL, WARNING] = ['#8fb3b8', '#178a94', '#2b9a5b', '#d5453f'];
 
@@ -80,11 +80,12 @@ function update() {
 /** What all widgets together have to show. */
 function read() {
   const lines = [...followed].map(([form, { dataset }]) => {
-    const [percent, active, failed] = [dataset.percent, dataset.active, dataset.failed].map(Number);
-    const held = active + failed === 0 && percent > 0 && percent < 100;
+    const [percent, active, held, failed] = [dataset.percent, dataset.active, dataset.held, dataset.failed].map(Number);
     // More is on its way into the list: what is in it may be stored, and is not all.
     const more = 'gathering' in dataset;
-    return { form, active, failed, percent: more ? Math.min(percent, 99) : percent, open: active > 0 || held || more };
+    // Of what is held and was not begun there is nothing to show.
+    const open = active > 0 || (held > 0 && percent > 0) || more;
+    return { form, active, failed, percent: more ? Math.min(percent, 99) : percent, open };
   });
   const open = lines.filter((line) => line.open);
   if (open.length > 0) {

@@ -26,21 +26,20 @@ pub(super) async fn before_upload(page: Function, info: FileInfo) -> Verdict {
     }
 }
 
-/// What goes with one request; nothing when the page cannot say, which it reports itself.
-pub(super) async fn before_request(page: Function, info: FileInfo, again: bool) -> Extra {
-    let answer = ask(&page, "before-request", &[("file", file(&info)), ("again", again.into())]).await;
-    let answer = answer.unwrap_or(JsValue::UNDEFINED);
-    Extra { headers: pairs(&answer, "headers"), fields: pairs(&answer, "fields") }
+/// What goes with one request. A promise that fails has this try fail, with its own words: another may help unless it
+/// says otherwise, for most of what fails here is a question to some server.
+pub(super) async fn before_request(page: Function, info: FileInfo, again: bool) -> Result<Extra, ErrorBody> {
+    match ask(&page, "before-request", &[("file", file(&info)), ("again", again.into())]).await {
+        Ok(answer) => Ok(Extra { headers: pairs(&answer, "headers"), fields: pairs(&answer, "fields") }),
+        Err(thrown) => Err(failure(&thrown, ErrorCode::Declined, true)),
+    }
 }
 
 /// What an answer says, as the page reads it: an object is a receipt, anything thrown is an error. Only who tells a
 /// size has said what was stored.
 pub(super) fn read_answer(read: &Function, status: u16, text: &str, url: &str) -> Result<Receipt, ErrorBody> {
     let read = read.call3(&JsValue::NULL, &status.into(), &text.into(), &url.into());
-    let receipt = read.map_err(|thrown| {
-        let again = member(&thrown, "retryable").as_bool().unwrap_or(false);
-        ErrorBody { retryable: again, ..ErrorBody::new(ErrorCode::BadAnswer, sentence(&thrown)) }
-    })?;
+    let receipt = read.map_err(|thrown| failure(&thrown, ErrorCode::BadAnswer, false))?;
     let size = member(&receipt, "size").as_f64().filter(|size| *size >= 0.0);
     Ok(Receipt {
         id: string(&receipt, "id").and_then(|id| id.parse().ok()).unwrap_or_default(),
@@ -58,6 +57,12 @@ async fn ask(page: &Function, what: &str, members: &[(&str, JsValue)]) -> Result
         Ok(promise) => JsFuture::from(promise).await,
         Err(answer) => Ok(answer),
     }
+}
+
+/// What was thrown as the reason of a failure; whether another try can help it may say itself.
+fn failure(thrown: &JsValue, code: ErrorCode, retryable: bool) -> ErrorBody {
+    let retryable = member(thrown, "retryable").as_bool().unwrap_or(retryable);
+    ErrorBody { retryable, ..ErrorBody::new(code, sentence(thrown)) }
 }
 
 /// What was thrown, in its own words.

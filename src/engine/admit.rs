@@ -1,9 +1,9 @@
 //! Which files may enter the queue: by kind, size and number. Every refusal is an [`ErrorBody`] with a sentence for a
 //! person. Must never look into a file.
 
-use crate::wire::{ErrorBody, ErrorCode, Limits, Options, limits};
+use crate::wire::{ErrorBody, ErrorCode, Options, limits};
 
-use super::event::FileMeta;
+use super::{event::FileMeta, item::Way};
 
 /// What `accept` says, read once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,10 +83,18 @@ pub(super) fn kind(accept: &Accept, meta: &FileMeta) -> Result<(), ErrorBody> {
     Err(ErrorBody::new(ErrorCode::TypeNotAccepted, text).with_detail(accept.text.clone()))
 }
 
-/// Whether the server will take a file of this length.
-pub(super) fn size(limits: &Limits, size: u64) -> Result<(), ErrorBody> {
-    let per_file = limits.max_file_size.into_iter().chain(limits.max_request_size).min();
-    if let Some(limit) = per_file.filter(|limit| size > *limit) {
+/// Whether the server will take a file of this length, which goes to it in this way. What a form weighs besides its file
+/// the server has to judge.
+pub(super) fn size(options: &Options, size: u64, way: &Way) -> Result<(), ErrorBody> {
+    let limits = &options.limits;
+    if let Some(limit) = limits.max_file_size.filter(|limit| size > *limit) {
+        return Err(limits::too_large(limit));
+    }
+    let at_once = match way {
+        Way::Form => size,
+        Way::Resumable(_) => options.slice.unwrap_or(size).min(size),
+    };
+    if let Some(limit) = limits.max_request_size.filter(|limit| at_once > *limit) {
         return Err(limits::too_large(limit));
     }
     if let Some(limit) = limits.max_bytes_per_owner.filter(|limit| size > *limit) {
@@ -103,7 +111,7 @@ pub(super) fn own_size(options: &Options, listed: u64, size: u64) -> Result<(), 
         return Err(limits::too_large(limit));
     }
     if let Some(limit) = options.max_total.filter(|limit| listed.saturating_add(size) > *limit) {
-        let text = ["All files together may have ", &limits::in_words(limit), " at the most."].concat();
+        let text = ["All files together may be at most ", &limits::in_words(limit), "."].concat();
         // Not a limit of this one: whoever has words of their own must be able to tell.
         return Err(
             ErrorBody::new(ErrorCode::TooLarge, text).with_detail(["total ", &limit.to_string()].concat())
@@ -114,7 +122,16 @@ pub(super) fn own_size(options: &Options, listed: u64, size: u64) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{
+            Queue,
+            event::{Event, FileId},
+            sim::Sim,
+            view::RowState,
+        },
+        *,
+    };
+    use crate::wire::Limits;
 
     fn meta(name: &str, media_type: &str) -> FileMeta {
         FileMeta {
@@ -164,6 +181,9 @@ mod tests {
             max_bytes_per_owner: Some(5_000),
             ..Limits::default()
         };
+        let size = |limits: &Limits, bytes| {
+            super::size(&Options { limits: limits.clone(), ..Options::default() }, bytes, &Way::Form)
+        };
         let error = size(&limits, 12_345_678).unwrap_err();
         assert_eq!(error.message, "The file is larger than 10 MB, the most that is allowed.");
         assert_eq!(error.detail.as_deref(), Some("10000000"));
@@ -174,6 +194,26 @@ mod tests {
         assert_eq!(size(&Limits::default(), u64::MAX), Ok(()));
     }
 
+    /// It was taken for a limit of each file, in however many requests that is sent.
+    #[test]
+    fn the_limit_of_a_request_is_none_of_a_file_that_is_sent_in_slices() {
+        let limits = Limits { max_request_size: Some(1000), ..Limits::default() };
+        let sliced = |slice, bytes, way: &Way| {
+            size(&Options { slice, limits: limits.clone(), ..Options::default() }, bytes, way).is_ok()
+        };
+        let whole = Way::Resumable(None);
+        assert!(sliced(None, 1000, &whole) && !sliced(None, 1001, &whole), "all in one request");
+        assert!(sliced(Some(1000), u64::MAX, &whole) && sliced(Some(2000), 1000, &whole));
+        assert!(!sliced(Some(1001), 1001, &whole));
+        assert!(!sliced(Some(1000), 1001, &Way::Form), "of a form there are no slices");
+        let mut queue = Queue::new(&Options { slice: Some(1000), limits, ..Options::default() }, 1);
+        let files = [Options::THRESHOLD, 2000].into_iter().zip(1..);
+        let files = files.map(|(bytes, number)| Sim::candidate_of(number, bytes)).collect();
+        queue.handle(Event::Added(files), 0);
+        let refused = |number| queue.row(FileId(number), 0).unwrap().state == RowState::Rejected;
+        assert!(!refused(1) && refused(2), "by the way that each goes");
+    }
+
     #[test]
     fn what_the_page_itself_wants() {
         let options = Options { max_size: Some(10_000), max_total: Some(25_000), ..Options::default() };
@@ -182,7 +222,7 @@ mod tests {
         assert_eq!(error.message, "The file is larger than 10 kB, the most that is allowed.");
         assert_eq!(own_size(&options, 15_000, 10_000), Ok(()));
         let error = own_size(&options, 15_001, 10_000).unwrap_err();
-        assert_eq!(error.message, "All files together may have 25 kB at the most.");
+        assert_eq!(error.message, "All files together may be at most 25 kB.");
         assert_eq!((error.code, error.retryable), (ErrorCode::TooLarge, false));
     }
 

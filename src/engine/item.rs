@@ -172,6 +172,8 @@ pub(super) struct Item {
     pub(super) restarted: Option<(u64, u8)>,
     /// Whether the runtime has the file; without it no try makes sense.
     pub(super) at_hand: bool,
+    /// Name and path that it was picked with, where the page has given it another name.
+    pub(super) picked: Option<(String, String)>,
     /// Whether it was found again and has not gone on yet.
     pub(super) found: bool,
     /// What the file was like that its upload on the server was begun with, while another is in its place: only a
@@ -303,6 +305,7 @@ impl Item {
             restarts: 0,
             restarted: None,
             at_hand: true,
+            picked: None,
             found: false,
             begun: None,
             went_on: None,
@@ -328,6 +331,16 @@ impl Item {
             watched: false,
             counted: Share::default(),
         }
+    }
+
+    /// Whether it was picked as this file, by path, name, length, time and kind.
+    pub(super) fn is_of(&self, meta: &FileMeta) -> bool {
+        let mut own = self.meta.clone();
+        if let Some((name, path)) = &self.picked {
+            own.name.clone_from(name);
+            own.path.clone_from(path);
+        }
+        own == *meta
     }
 
     /// Whether it can go on where it was cut.
@@ -436,7 +449,7 @@ impl Item {
             pausable: one(self.can_pause()),
             paused: one(matches!(phase, Phase::Paused)),
             retryable: one(self.can_retry() && !self.is_duplicate()),
-            counting: one(phase.until_ms().is_some()),
+            counting: one(matches!(phase, Phase::Waiting { cause: Cause::Backoff, until_ms: Some(_), .. })),
             starting: one(matches!(phase, Phase::Preparing { midway: false, .. } | Phase::Creating { .. })),
             ..Share::default()
         };

@@ -121,6 +121,31 @@ fn what_the_page_declines_is_rejected_with_its_words_and_the_others_go_on() {
     assert_eq!((error.code, error.message.as_str()), (ErrorCode::Declined, "No."));
 }
 
+/// A page that sends its form as soon as it hears of the second sent both.
+#[test]
+fn where_one_file_is_wanted_the_old_one_is_gone_when_the_new_one_is_told() {
+    let mut queue = Queue::new(&Options { multiple: false, ..options(Protocol::Form) }, 1);
+    queue.listen();
+    let mut store = |number| {
+        let commands = queue.handle(Event::Added(vec![Sim::candidate_of(number, 10)]), 0);
+        let sent = commands.iter().find_map(|command| match command {
+            Command::SendForm { file, request, .. } => Some((*file, *request)),
+            _ => None,
+        });
+        let (file, request) = sent.unwrap();
+        queue.handle(Event::Accepted { file, request, receipt: Sim::receipt_of(10) }, 0);
+        let told = queue.take_news().into_iter().filter_map(|news| match news {
+            UploadEvent::Stored { file, .. } => Some(("stored", file.id.0)),
+            UploadEvent::Removed { file } => Some(("removed", file.id.0)),
+            UploadEvent::Ended { .. } => Some(("ended", 0)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(store(1), [("stored", 1), ("ended", 0)]);
+    assert_eq!(store(2), [("removed", 1), ("stored", 2), ("ended", 0)]);
+}
+
 /// The options, then what the page said of the file, then what it said of the request.
 #[test]
 fn later_words_take_the_place_of_earlier_ones() {

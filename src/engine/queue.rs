@@ -180,9 +180,7 @@ impl Queue {
         let mut turn = Turn { now: now_ms, out: Vec::new() };
         let left = self.sums.active + self.sums.held;
         self.take_in(event, &mut turn);
-        if !self.options.multiple && self.sums.done > 0 {
-            self.make_way(&mut turn);
-        }
+        self.make_way(&mut turn);
         self.start_what_may(&mut turn);
         self.plan_poll(&mut turn);
         let Share { active, held, done, failed, rejected, cancelled, .. } = self.sums;
@@ -300,8 +298,9 @@ impl Queue {
                         true => Phase::Failed { error, again: true },
                         false => Phase::Rejected { reason: error },
                     };
+                    // Of what is tried again by itself it is only said why it waits.
+                    self.gathered.1 += u32::from(matches!(phase, Phase::Rejected { .. }));
                     self.list(candidate, phase, turn);
-                    self.gathered.1 += 1;
                     self.announce(turn);
                 }
             }
@@ -480,17 +479,39 @@ impl Queue {
         self.announce(turn);
     }
 
-    /// Where one file is wanted, what is stored last takes the place of what was stored before, as in a file input.
+    /// Where one file is wanted, what is stored last takes the place of what was stored before, as in a file input. What
+    /// was stored and taken off does not come back where others have its place by now.
     fn make_way(&mut self, turn: &mut Turn) {
-        let last = self.last_stored;
-        let old = |item: &&Item| matches!(item.phase, Phase::Done { .. }) && Some(item.id) != last;
-        // What was stored before must not come back beside it either.
-        if self.removed.iter().any(|item| old(&item)) {
-            self.let_go_of_removed(turn);
+        let is_stored = |item: &Item| matches!(item.phase, Phase::Done { .. });
+        if !self.options.multiple && self.sums.done > 1 {
+            let last = self.last_stored;
+            let old = |item: &&Item| is_stored(item) && Some(item.id) != last;
+            let old: Vec<FileId> = self.items.iter().filter(old).map(|item| item.id).collect();
+            // Nobody is to hear of the new one and find the old one beside it.
+            let told = self.news.pop_if(|news| matches!(news, UploadEvent::Stored { .. }));
+            for id in old {
+                self.remove(Scope::One(id), turn);
+            }
+            self.news.extend(told);
         }
-        let old: Vec<FileId> = self.items.iter().filter(old).map(|item| item.id).collect();
-        for id in old {
-            self.remove(Scope::One(id), turn);
+        if !self.removed.is_empty() {
+            let back = self.removed.iter().filter(|item| is_stored(item));
+            let (count, size) = back.fold((0, 0), |(count, size), item| (count + 1, size + item.meta.size));
+            let Share { active, held, done, size: listed, fallen, .. } = self.sums;
+            let fits = match self.options.multiple {
+                true => {
+                    let Options { max_files, max_total, .. } = self.options;
+                    max_files.is_none_or(|most| active + held + done + count <= most)
+                        && max_total.is_none_or(|most| listed - fallen + size <= most)
+                }
+                false => done == 0,
+            };
+            if count > 0 && !fits {
+                self.removed.retain(|item| !is_stored(item));
+                if self.removed.is_empty() {
+                    turn.out.push(Command::Disarm { timer: Timer::Undo });
+                }
+            }
         }
     }
 
@@ -509,12 +530,12 @@ impl Queue {
         let first = self.marks.partition_point(|(known, _)| *known < mark);
         let like = self.marks[first..].iter().take_while(|(known, _)| *known == mark);
         let mut like = like.filter_map(|(_, id)| self.find(*id)).map(|at| &self.items[at]);
-        like.any(|item| item.meta == *meta && !item.phase.has_ended())
+        like.any(|item| item.is_of(meta) && !item.phase.has_ended())
     }
 
     fn admit(&self, candidate: &Candidate) -> Result<(), ErrorBody> {
         admit::kind(&self.accept, &candidate.meta)?;
-        admit::size(&self.options.limits, candidate.meta.size)?;
+        admit::size(&self.options, candidate.meta.size, &self.way(candidate.meta.size))?;
         self.fits(candidate.meta.size)
     }
 
@@ -531,8 +552,7 @@ impl Queue {
     }
 
     pub(super) fn list(&mut self, candidate: Candidate, phase: Phase, turn: &mut Turn) {
-        let mark = (mark(&candidate.meta), candidate.id);
-        self.marks.insert(self.marks.partition_point(|known| *known < mark), mark);
+        self.mark(&candidate);
         let at = self.items.partition_point(|item| item.id < candidate.id);
         let way = self.way(candidate.meta.size);
         self.items.insert(at, Item::new(candidate, Phase::Queued { ready: false }, way));
@@ -542,13 +562,19 @@ impl Queue {
         self.enter(at, phase, turn);
     }
 
+    /// Notes what the same file would be known by.
+    pub(super) fn mark(&mut self, candidate: &Candidate) {
+        let mark = (mark(&candidate.meta), candidate.id);
+        self.marks.insert(self.marks.partition_point(|known| *known < mark), mark);
+    }
+
     fn learn(&mut self, limits: Limits, turn: &mut Turn) {
         self.options.limits = limits;
         // Better now than after it was sent.
         for at in 0..self.items.len() {
             let item = &self.items[at];
             if matches!(item.phase, Phase::Queued { .. })
-                && let Err(reason) = admit::size(&self.options.limits, item.meta.size)
+                && let Err(reason) = admit::size(&self.options, item.meta.size, &item.way)
             {
                 self.enter(at, Phase::Rejected { reason }, turn);
             }
@@ -617,8 +643,10 @@ impl Queue {
                 turn.out.push(Command::FetchFile { file: self.items[at].id, need: Need::Leave });
             }
             Phase::Failed { again: true, .. } | Phase::Cancelled if self.items[at].at_hand => {
-                // Others may have its place by now.
-                if let Err(error) = self.fits(self.items[at].meta.size) {
+                // Others may have its place by now. What waits for its file still does.
+                if !self.items[at].wants_its_file()
+                    && let Err(error) = self.fits(self.items[at].meta.size)
+                {
                     return self.enter(at, Phase::Failed { error, again: true }, turn);
                 }
                 self.items[at].tries = 0;
@@ -707,14 +735,16 @@ impl Queue {
     fn prepared(&mut self, at: usize, mut answer: Answer, turn: &mut Turn) {
         let item = &mut self.items[at];
         item.admitted = true;
-        if let Some(name) = answer.name.take() {
-            // A name has no folders, and a path ends with the name.
-            let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+        // A name has no folders, and a path ends with the name; without one it stays as it is.
+        let name = answer.name.take();
+        let name = name.as_deref().and_then(|name| name.rsplit('/').next()).filter(|name| !name.is_empty());
+        if let Some(name) = name {
+            item.picked.get_or_insert_with(|| (item.meta.name.clone(), item.meta.path.clone()));
             if let Some(at) = item.meta.path.rfind('/') {
                 item.meta.path.truncate(at + 1);
-                item.meta.path.push_str(&name);
+                item.meta.path.push_str(name);
             }
-            item.meta.name = name;
+            name.clone_into(&mut item.meta.name);
         }
         answer.kept = answer.kept.take().or_else(|| item.answer.kept.take());
         item.answer = answer;
@@ -929,7 +959,9 @@ impl Queue {
         turn: &mut Turn,
     ) {
         let tries = self.items[at].tries;
-        let phase = if !error.retryable || tries > self.options.retries {
+        // A file that cannot be read only a person can bring back.
+        let over = tries > self.options.retries || error.code == ErrorCode::FileChanged;
+        let phase = if !error.retryable || over {
             let again = retry::may_be_asked(&error);
             Phase::Failed { error, again }
         } else if !self.online {

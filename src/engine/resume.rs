@@ -239,10 +239,6 @@ impl Queue {
             upload.confirmed = None;
         }
         let gone = matches!(status, 404 | 410) || matches!(error.code, ErrorCode::NotFound | ErrorCode::Gone);
-        if error.code == ErrorCode::FileChanged && error.retryable {
-            // Only a person can plug a disk in again.
-            return self.enter(at, Phase::Failed { error, again: true }, turn);
-        }
         // Found again on a browser that another person may use by now: what nobody asked for is not sent.
         if exists && item.found && (gone || status == 403) {
             item.found = false;
@@ -339,6 +335,7 @@ impl Queue {
             Some(need) => Phase::Missing { need },
         };
         let way = Way::Resumable(Some(Upload { url, confirmed: None, reached: 0 }));
+        self.mark(&candidate);
         let at = self.items.partition_point(|item| item.id < id);
         let mut item = Item::new(candidate, Phase::Queued { ready: false }, way);
         item.found = true;

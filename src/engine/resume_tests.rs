@@ -587,6 +587,22 @@ fn a_file_that_cannot_be_read_keeps_its_upload() {
     assert!(commands.iter().any(asks), "{commands:?}");
 }
 
+/// There was no room to try it again, and it forgot that it waits for its file: that was swallowed when it came.
+#[test]
+fn a_try_that_there_is_no_room_for_does_not_forget_the_file() {
+    let options = Options { max_files: Some(1), ..resumable() };
+    let mut queue = Queue::new(&options, 1);
+    queue.handle(Event::Added(vec![Sim::candidate_of(1, 100)]), 0);
+    queue.handle(Event::Created { file: F, request: RequestId(1), url: "/files/x".to_owned() }, 0);
+    let error = ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::FileChanged, "") };
+    let event = Event::Failed { file: F, request: RequestId(2), error, status: 0, retry_after_ms: None };
+    queue.handle(event, 5);
+    queue.handle(Event::Added(vec![Sim::candidate_of(2, 100)]), 6);
+    queue.handle(Event::Retry(Scope::All), 7);
+    let commands = queue.handle(Event::AtHand { file: F }, 8);
+    assert_eq!(queue.row(F, 8).unwrap().error, None, "{commands:?}");
+}
+
 /// A tus server of somebody else: nobody counts, and its confirmed offsets are all that is known.
 #[test]
 fn without_a_count_the_confirmed_offset_is_shown() {

@@ -588,6 +588,8 @@ impl Sim {
     fn check(&mut self, event: &Event) {
         let slots = usize::from(self.options.concurrency.clamp(1, 4)).min(self.queue.room);
         let mut sums = TotalView { gathering: !self.lots.is_empty(), ..TotalView::default() };
+        // Bytes of what is stored or may be.
+        let mut standing = 0;
         let ids: Vec<_> = self.queue.rows().collect();
         for id in &ids {
             let row = self.row(*id);
@@ -610,7 +612,7 @@ impl Sim {
                         "(7) waits though a slot is free: {row:?}"
                     );
                 }
-                RowState::Waiting { seconds: Some(_) } => {
+                RowState::Waiting { seconds: Some(_) } | RowState::Asking => {
                     assert!(self.timers.contains_key(&Timer::Retry(*id)), "(7) no timer: {row:?}");
                 }
                 RowState::Waiting { seconds: None } => assert!(!self.online, "(7) {row:?}"),
@@ -641,6 +643,7 @@ impl Sim {
                     sums.held += u32::from(held);
                     sums.active += u32::from(!state.has_ended() && !held);
                     sums.size += row.size;
+                    standing += if state == RowState::Failed { 0 } else { row.size };
                     sums.sent += row.sent;
                     sums.received += row.received;
                 }
@@ -656,9 +659,21 @@ impl Sim {
             self.shown.insert(*id, row);
         }
         self.shown.retain(|id, _| ids.binary_search(id).is_ok());
-        if !self.options.multiple && self.queue.undoable().is_none() {
-            // Something else was stored in its place.
-            self.off.clear();
+        // What was stored does not come back where others have taken its place.
+        let back: Vec<_> =
+            self.off.values().filter(|off| off.row.receipt.is_some()).map(|off| off.row.size).collect();
+        let room = &self.options;
+        let (count, bytes) = (back.len() as u32, back.iter().sum::<u64>());
+        let open = sums.active + sums.held + sums.done;
+        let fits = match room.multiple {
+            true => {
+                room.max_files.is_none_or(|most| open + count <= most)
+                    && room.max_total.is_none_or(|most| standing + bytes <= most)
+            }
+            false => sums.done == 0,
+        };
+        if !fits {
+            self.off.retain(|_, off| off.row.receipt.is_none());
         }
         sums.offers.undo = !self.off.is_empty();
         let total = self.queue.total(self.now);

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{
     Queue,
     command::{Command, Manifest, Notice, Timer},
-    event::{Event, FileId, Need, RequestId, Scope},
+    event::{Answer, Candidate, Event, FileId, Need, RequestId, Scope},
     sim::{Fate, Page, PollFate, Sim},
     view::{Hint, RowState, RowView, Witness},
 };
@@ -188,6 +188,21 @@ proptest! {
         let options =
             Options { concurrency, retries, progress, auto_start, protocol, slice, ..Options::default() };
         live(steps, &fates, &poll_fates, &page, options);
+    }
+
+    /// The same where the page wants few files, or one.
+    #[test]
+    fn the_invariants_hold_within_limits(
+        steps in steps(),
+        fates in fates(),
+        page in page(),
+        protocol in prop_oneof![Just(Protocol::Form), Just(Protocol::Resumable)],
+        multiple: bool,
+        max_files in prop::option::of(1_u32..4),
+        max_total in prop::option::of(prop_oneof![Just(100_000_u64), Just(120 * MB)]),
+    ) {
+        let options = Options { protocol, multiple, max_files, max_total, ..Options::default() };
+        live(steps, &fates, &[PollFate::Answered(20)], &page, options);
     }
 
     /// Whatever misfortunes come, as long as the last try of each is good and nobody interferes, all ends well; and
@@ -878,6 +893,42 @@ fn where_one_file_is_wanted_the_last_takes_the_place_of_what_was_stored() {
     assert_eq!(stored(&sim), fifth);
 }
 
+/// A tag for one file sent two ids, and an undo could exceed every limit.
+#[test]
+fn what_was_stored_and_taken_off_does_not_come_back_over_a_limit() {
+    for limit in [
+        Options { max_files: Some(2), ..forms() },
+        Options { max_total: Some(900), ..forms() },
+        Options { multiple: false, ..forms() },
+    ] {
+        let one = !limit.multiple;
+        let fates = [Fate::Good, Fate::Refused];
+        let mut sim = Sim::new(limit, &fates, &[PollFate::Answered(20)]);
+        let old = sim.add(&[400])[0];
+        sim.drain();
+        let fallen = sim.add(&[400])[0];
+        sim.drain();
+        assert_eq!(sim.row(fallen).state, RowState::Failed);
+        sim.deliver(Event::TakeOff(Scope::All));
+        sim.fates = vec![Fate::Good; 4];
+        let new = sim.add(if one { &[300] } else { &[300, 300] });
+        if one {
+            assert_eq!(sim.queue.undoable(), Some(old), "as long as nothing else is stored");
+        }
+        // Not so long that nothing can be undone any more.
+        while new.iter().any(|id| sim.row(*id).state != RowState::Done) {
+            sim.pass(20);
+        }
+        // What was never stored takes no room.
+        assert_eq!(sim.queue.undoable(), Some(fallen));
+        sim.deliver(Event::Undo);
+        assert!(sim.queue.row(old, sim.now).is_none() && sim.queue.row(fallen, sim.now).is_some());
+        sim.deliver(Event::TakeOff(Scope::All));
+        sim.deliver(Event::Undo);
+        assert!(sim.queue.row(fallen, sim.now).is_some(), "where nothing has come there is room");
+    }
+}
+
 #[test]
 fn after_everything_was_removed_nothing_can_be_brought_back() {
     let mut sim = Sim::good();
@@ -1173,6 +1224,56 @@ fn the_same_file_twice_is_said_and_sent_only_when_it_is_wanted() {
         sends(&queue.handle(Event::Added(vec![twin(5)]), 0), 5),
         "what has ended is picked again for a reason"
     );
+}
+
+/// Both were sent a second time, unsaid: the one under its new name, the other because it was begun on another page.
+#[test]
+fn the_same_file_is_known_under_a_new_name_and_when_it_was_found_again() {
+    let same = |number, of: &Candidate| Candidate { meta: of.meta.clone(), ..Sim::candidate_of(number, 100) };
+    let duplicate = |queue: &Queue, number| {
+        queue
+            .row(FileId(number), 0)
+            .and_then(|row| row.error)
+            .is_some_and(|error| error.code == ErrorCode::Duplicate)
+    };
+    let mut queue = Queue::new(&forms(), 1);
+    queue.consult(true, false);
+    let mut first = Sim::candidate_of(1, 100);
+    first.meta.path = "letters/1.bin".to_owned();
+    let again = same(2, &first);
+    queue.handle(Event::Added(vec![first]), 0);
+    let answer = Answer { name: Some("new.bin".to_owned()), ..Answer::default() };
+    queue.handle(Event::Prepared { file: F, request: RequestId(1), answer }, 0);
+    assert_eq!(queue.row(F, 0).unwrap().path, "letters/new.bin");
+    queue.handle(Event::Added(vec![again]), 0);
+    assert!(duplicate(&queue, 2));
+    let mut named = Sim::candidate_of(3, 100);
+    named.meta.name = "new.bin".to_owned();
+    queue.handle(Event::Added(vec![named]), 0);
+    assert!(!duplicate(&queue, 3), "another that is called so is another");
+
+    let mut queue = Queue::new(&Options::default(), 1);
+    let found = Sim::candidate_of(1, 100);
+    let again = same(2, &found);
+    queue.handle(Event::Found { candidate: found, url: "/files/x".to_owned(), need: None }, 0);
+    queue.handle(Event::Added(vec![again]), 0);
+    assert!(duplicate(&queue, 2));
+}
+
+/// A browser that cannot read a file says no more than that the connection failed, and it was tried again in vain.
+#[test]
+fn a_file_that_cannot_be_read_waits_for_a_person() {
+    let (mut one, _) = sending(&forms(), 100);
+    let error = ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::FileChanged, "") };
+    let event = Event::Failed { file: F, request: R, error, status: 0, retry_after_ms: None };
+    let commands = one.handle(event, 10);
+    assert!(
+        !commands.iter().any(|command| matches!(command, Command::Arm { .. } | Command::SendForm { .. }))
+    );
+    let row = one.row(F, 10).unwrap();
+    assert_eq!((row.state, row.can_retry), (RowState::Failed, true));
+    let commands = one.handle(Event::Retry(Scope::One(F)), 20);
+    assert!(commands.iter().any(|command| matches!(command, Command::SendForm { .. })), "{commands:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::wire::{ErrorBody, Receipt};
 use super::{
     Queue,
     event::{FileId, Need},
-    item::{Item, Phase, percent},
+    item::{Cause, Item, Phase, percent},
     meter::STALL_MS,
 };
 
@@ -93,6 +93,8 @@ pub enum RowState {
         /// Seconds until the next try; `None` while offline.
         seconds: Option<u32>,
     },
+    /// The last try ended without an answer, and the server is asked what became of it.
+    Asking,
     /// Held by the person.
     Paused,
     /// Found again from before this page was opened; its file is not at hand.
@@ -118,7 +120,7 @@ impl RowState {
             Self::Sending => "sending",
             Self::Processing => "processing",
             Self::Checking => "checking",
-            Self::Waiting { .. } => "waiting",
+            Self::Waiting { .. } | Self::Asking => "waiting",
             Self::Paused => "paused",
             Self::Missing { .. } => "missing",
             Self::Done => "done",
@@ -336,10 +338,10 @@ impl Queue {
         })
     }
 
-    /// The last file of the list that was refused or failed.
-    pub fn last_failure(&self) -> Option<FileId> {
-        let fell = |item: &&Item| matches!(item.phase, Phase::Rejected { .. } | Phase::Failed { .. });
-        self.items.iter().rev().find(fell).map(|item| item.id)
+    /// The last file of the list that was refused.
+    pub fn last_refused(&self) -> Option<FileId> {
+        let refused = |item: &&Item| matches!(item.phase, Phase::Rejected { .. }) || item.is_duplicate();
+        self.items.iter().rev().find(refused).map(|item| item.id)
     }
 
     /// What the line under the list shows at this moment. Costs the same however long the list is.
@@ -393,6 +395,8 @@ fn state(phase: &Phase, now_ms: u64) -> RowState {
         Phase::Preparing { midway: true, .. } | Phase::Sending { .. } => RowState::Sending,
         Phase::Processing { .. } => RowState::Processing,
         Phase::Checking { .. } => RowState::Checking,
+        // How long that takes is up to the server: no seconds are counted.
+        Phase::Waiting { cause: Cause::Verdict, .. } => RowState::Asking,
         Phase::Waiting { until_ms, .. } => {
             let seconds = until_ms.map(|until_ms| until_ms.saturating_sub(now_ms).div_ceil(1000));
             RowState::Waiting { seconds: seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)) }

@@ -125,19 +125,20 @@ impl Window {
         true
     }
 
-    /// The first row in sight, and its distance from the top; nothing where everything is drawn or rows move about.
-    pub fn anchor(&self) -> Option<(FileId, u32)> {
-        if self.is_short() || self.by_state {
+    /// The first row in sight, by rank and number, and its distance from the top. Nothing where everything is drawn; nor
+    /// at the top of a sorted list, where what needs the person comes into sight.
+    pub fn anchor(&self) -> Option<((u8, FileId), u32)> {
+        if self.is_short() || (self.by_state && self.offset == 0) {
             return None;
         }
         let at = self.at(self.offset);
-        Some((self.order[at].1, self.top(at)))
+        Some((self.order[at], self.top(at)))
     }
 
-    /// By how many pixels a row has moved down since then.
-    pub fn moved(&self, anchor: Option<(FileId, u32)>) -> i32 {
-        let Some((id, top)) = anchor.filter(|_| !self.is_short() && !self.by_state) else { return 0 };
-        match self.order.binary_search(&(0, id)) {
+    /// By how many pixels a row has moved down since then; 0 if it has gone elsewhere, where nobody is to follow it.
+    pub fn moved(&self, anchor: Option<((u8, FileId), u32)>) -> i32 {
+        let Some((key, top)) = anchor.filter(|_| !self.is_short()) else { return 0 };
+        match self.order.binary_search(&key) {
             Ok(at) => self.top(at) as i32 - top as i32,
             Err(_) => 0,
         }
@@ -322,6 +323,26 @@ mod tests {
         window.sort(false);
         assert!(!window.put(FileId(4), Some(0)), "where it stands does not depend on its state");
         assert_eq!(order(&window), [0, 1, 2, 3, 4]);
+    }
+
+    /// Rows slid away under the finger, one with each file that was stored.
+    #[test]
+    fn what_is_in_sight_of_a_sorted_list_stays_there() {
+        let mut window = list(100);
+        window.sort(true);
+        window.look(50 * GUESS, 600);
+        window.settle(None);
+        let moved = |window: &mut Window, id, rank| {
+            let anchor = window.anchor();
+            assert!(window.put(FileId(id), Some(rank)));
+            window.moved(anchor)
+        };
+        assert_eq!(moved(&mut window, 2, 5), -(GUESS as i32), "stored");
+        assert_eq!(moved(&mut window, 90, 2), GUESS as i32, "begun");
+        let first = window.order[50].1.0;
+        assert_eq!(moved(&mut window, first, 5), 0, "the first in sight itself");
+        window.look(0, 600);
+        assert_eq!(moved(&mut window, 80, 0), 0, "what has failed is to be seen");
     }
 
     #[derive(Clone, Debug)]

@@ -25,7 +25,7 @@ use super::{
     store::{AnyStore, DiskStore, MemoryStore},
     writer::Seats,
 };
-use crate::wire::ErrorCode;
+use crate::wire::{ErrorCode, limits};
 
 /// Of what one owner may have, so much may come from one place, whoever's it is: it costs nothing to be another owner,
 /// and without a cookie everybody is a new one; but many people may sit behind one address.
@@ -275,8 +275,8 @@ impl OpenUpload {
         }
         self.set_aside(before.min(bytes));
         owned?;
-        let message =
-            format!("Your uploads would take up more than the {max} bytes you may use. Delete some.");
+        let most = limits::in_words(max);
+        let message = format!("Your uploads would take up more than the {most} you may use. Delete some.");
         Err(Refusal::new(ErrorCode::QuotaExceeded, message).with_detail(max))
     }
 

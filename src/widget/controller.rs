@@ -359,9 +359,13 @@ impl Shared {
         let url = [&options.languages, "/", base, ".json"].concat();
         let shared = Arc::downgrade(self);
         self.runtime.fetch_texts(&url, move |texts| {
-            // Another language may be spoken by now.
-            if let Some(shared) = shared.upgrade().filter(|shared| shared.language() == lang) {
-                shared.labels.set(Labels::with(&lang, Some(texts), &shared.options, true));
+            let Some(shared) = shared.upgrade() else { return };
+            if texts.is_none() {
+                *lock(&shared.spoken) = None;
+                shared.speak();
+            } else if shared.language() == lang {
+                // Otherwise another language is spoken by now.
+                shared.labels.set(Labels::with(&lang, texts, &shared.options, true));
             }
         });
     }
@@ -369,7 +373,8 @@ impl Shared {
     /// The language that is asked for, or else spoken around the widget; empty when nobody says.
     fn language(&self) -> String {
         let asked = Some(self.options.lang.clone()).filter(|lang| !lang.is_empty());
-        asked.or_else(|| self.runtime.language()).unwrap_or_default()
+        let lang = asked.or_else(|| self.runtime.language()).unwrap_or_default();
+        labels::tag(&lang, !self.options.labels.is_empty())
     }
 
     fn deliver(self: &Arc<Self>, event: Event) {
@@ -422,15 +427,9 @@ impl Shared {
 
     /// Puts the page's questions to it. Whatever becomes of the file meanwhile, the queue knows a late answer.
     fn ask(self: &Arc<Self>, file: FileInfo, request: RequestId, upload: bool, again: bool) {
-        let (id, shared) = (file.id, Arc::downgrade(self));
-        let asked = self.hooks.clone().ask(file, upload, again);
-        self.runtime.run(async move {
-            let event = match asked.await {
-                Ok(answer) => Event::Prepared { file: id, request, answer },
-                Err(error) => Event::Declined { file: id, request, error },
-            };
-            Reach(shared).deliver(event);
-        });
+        let shared = Arc::downgrade(self);
+        let asked = self.hooks.clone().ask(file, request, upload, again);
+        self.runtime.run(async move { Reach(shared).deliver(asked.await) });
     }
 
     /// Tells the page what has happened, outside of every lock and in order: it may want more at once.
@@ -515,7 +514,16 @@ impl Shared {
             same &= old.len() == rows.len();
         });
         if !same {
+            let focused = self.runtime.focused_row();
             self.rows.set(rows);
+            // A row that is moved loses the focus, and one that goes away by itself takes it along.
+            if let Some(id) = focused {
+                let (rows, place) = match core.queue.phase(id) {
+                    Some(_) => ("[data-pl-row]", self.place(id)),
+                    None => ("[data-pl-total]", 0),
+                };
+                self.runtime.keep_focus(rows, place, HARMLESS);
+            }
         }
     }
 
@@ -539,12 +547,12 @@ impl Shared {
     fn sum_up(self: &Arc<Self>, core: &mut Core, notices: &[Notice], now_ms: u64) {
         let total = core.queue.total(now_ms);
         let (queue, labels) = (&core.queue, self.labels.get_untracked());
-        let failure = || {
-            let view = queue.row(queue.last_failure()?, now_ms)?;
-            let reason = text::reason(&labels, &view);
-            Some((view.name, reason))
+        let failure = |id| {
+            let view = queue.row(id, now_ms).filter(|row| row.state.has_ended() && row.error.is_some())?;
+            Some((text::whole_name(&view), text::reason(&labels, &view)))
         };
-        if let Some(mut text) = core.announcer.say(now_ms, notices, &total, &labels, failure) {
+        let refused = || queue.last_refused();
+        if let Some(mut text) = core.announcer.say(now_ms, notices, &total, &labels, refused, failure) {
             core.said_ms = now_ms;
             // The same once more is no change, and would not be heard.
             if self.said.with_untracked(|said| *said == text) {
@@ -559,7 +567,7 @@ impl Shared {
             });
         }
         let speaks = self.said.with_untracked(|said| !said.is_empty());
-        self.tick(core, total.counts_down || (speaks && total.active == 0));
+        self.tick(core, total.counts_down || core.announcer.owes() || (speaks && total.active == 0));
         let (changed, busy) =
             self.total.with_untracked(|old| (*old != total, old.is_busy() != total.is_busy()));
         if busy {

@@ -66,6 +66,7 @@ pub(crate) fn TotalLine(
             total.with(|total| {
                 tell("data-percent", Some(total.percent.to_string()));
                 tell("data-active", Some(total.active.to_string()));
+                tell("data-held", Some(total.held.to_string()));
                 tell("data-starting", Some(total.starting.to_string()));
                 tell("data-gathering", truth(total.gathering));
                 tell("data-done", Some(total.done.to_string()));
@@ -94,7 +95,8 @@ pub(crate) fn TotalLine(
         let told = facts(move |tell| {
             tell("data-pl-action", Some("sort".to_owned()));
             tell("aria-pressed", Some(by_state.get().to_string()));
-            tell("hidden", flag(total.with(|total| total.listed < SORTABLE)));
+            // As long as they are sorted that can be undone.
+            tell("hidden", flag(total.with(|total| total.listed < SORTABLE) && !by_state.get()));
         });
         let act = press(move || {
             let sorted = !by_state.get_untracked();

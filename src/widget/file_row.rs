@@ -168,8 +168,8 @@ pub(crate) fn FileRow(
                         <bdi>{words(|_, row| text::plain(&row.name))}</bdi>
                     </bdi>
                 </a>
-                // A folder that was refused has no size.
-                <bdi class="pl-size" part="size" {..hides(|row| row.size == 0 && row.state == RowState::Rejected)}>
+                // A folder that could not be taken has no size.
+                <bdi class="pl-size" part="size" {..hides(text::is_no_file)}>
                     {words(text::weight)}
                 </bdi>
                 <bdi class="pl-percent" part="percent" aria-hidden="true" {..hides(|row| !shows_percent(row))}>

@@ -29,7 +29,7 @@
 //!     })
 //!     .before_request(|_file, again| async move {
 //!         let headers = vec![("Authorization".to_owned(), format!("Bearer {}", token(again).await))];
-//!         Extra { headers, ..Extra::default() }
+//!         Ok(Extra { headers, ..Extra::default() })
 //!     });
 //!     view! { <UploadWidget hooks/> }
 //! }
@@ -61,7 +61,7 @@ use leptos::prelude::Callback;
 use crate::{
     engine::{
         command::{Pairs, ReadAnswer},
-        event,
+        event::{self, Event, RequestId},
     },
     wire::{ErrorBody, ErrorCode, Receipt},
 };
@@ -100,7 +100,7 @@ pub struct Extra {
 }
 
 type BeforeUpload = Arc<dyn Fn(FileInfo) -> Answer<Verdict> + Send + Sync>;
-type BeforeRequest = Arc<dyn Fn(FileInfo, bool) -> Answer<Extra> + Send + Sync>;
+type BeforeRequest = Arc<dyn Fn(FileInfo, bool) -> Answer<Result<Extra, ErrorBody>> + Send + Sync>;
 
 /// What a page wants to be told and asked. All of it happens in the browser only; while a question is out, its file
 /// holds one of the slots, and pausing, cancelling or removing the file withdraws the question.
@@ -108,12 +108,15 @@ type BeforeRequest = Arc<dyn Fn(FileInfo, bool) -> Answer<Extra> + Send + Sync>;
 pub struct Hooks {
     /// Told of everything that happens, once each, in order.
     pub on_event: Option<Callback<UploadEvent>>,
-    /// Asked once for each file, before its first request. Not asked about an upload that was begun before the page was
-    /// opened.
+    /// Asked once for each file, before its first request; again only where that request was not made, because
+    /// `before_request` failed. Not asked about an upload that was begun before the page was opened.
     pub before_upload: Option<BeforeUpload>,
     /// Asked right before each request about a file (not before questions for the server's count, which go with the
     /// headers of the newest such request); and once more, with `true`, when the server refused one with 401 or 403, or
     /// led it to where one signs in. That request is then made again; refused once more, the file fails.
+    ///
+    /// With an error the request is not made, and this try has failed for that reason: where the error is `retryable`
+    /// the next one comes by itself, as after a connection that broke.
     pub before_request: Option<BeforeRequest>,
     /// Reads the answer to a form, by its status, its text and the URL it came from (redirects followed), where the
     /// server is another than ours: what was stored, or what is wrong. [`Receipt::accepted`] is for an answer that says
@@ -144,7 +147,7 @@ impl Hooks {
     #[must_use]
     pub fn before_request<F>(mut self, ask: impl Fn(FileInfo, bool) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Extra> + 'static,
+        F: Future<Output = Result<Extra, ErrorBody>> + 'static,
     {
         self.before_request = Some(Arc::new(move |file, again| Box::pin(ask(file, again))));
         self
@@ -163,12 +166,13 @@ impl Hooks {
     /// Puts the questions before a request, one after the other.
     pub(crate) async fn ask(
         self,
-        file: FileInfo,
+        mut file: FileInfo,
+        request: RequestId,
         upload: bool,
         again: bool,
-    ) -> Result<event::Answer, ErrorBody> {
+    ) -> Event {
+        let id = file.id;
         let mut answer = event::Answer::default();
-        let mut file = file;
         if let Some(ask) = self.before_upload.filter(|_| upload) {
             match ask(file.clone()).await {
                 Verdict::Send => {}
@@ -177,15 +181,24 @@ impl Hooks {
                     answer.name = Some(name);
                     answer.kept = Some(fields);
                 }
-                Verdict::Refuse { message } => return Err(ErrorBody::new(ErrorCode::Declined, message)),
+                Verdict::Refuse { message } => {
+                    let error = ErrorBody::new(ErrorCode::Declined, message);
+                    return Event::Declined { file: id, request, error };
+                }
             }
         }
         if let Some(ask) = self.before_request {
-            let Extra { headers, fields } = ask(file, again).await;
-            answer.headers = headers;
-            answer.fields = fields;
+            match ask(file, again).await {
+                Ok(Extra { headers, fields }) => {
+                    answer.headers = headers;
+                    answer.fields = fields;
+                }
+                Err(error) => {
+                    return Event::Failed { file: id, request, error, status: 0, retry_after_ms: None };
+                }
+            }
         }
-        Ok(answer)
+        Event::Prepared { file: id, request, answer }
     }
 }
 

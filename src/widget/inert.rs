@@ -84,7 +84,7 @@ impl Runtime {
     }
 
     /// All languages are at hand.
-    pub(crate) fn fetch_texts(&self, _url: &str, _then: impl FnOnce(Texts) + 'static) {}
+    pub(crate) fn fetch_texts(&self, _url: &str, _then: impl FnOnce(Option<Texts>) + 'static) {}
 
     /// Nobody drags here.
     pub(crate) fn dragged(&self, _event: &web_sys::DragEvent) -> bool {

@@ -37,11 +37,12 @@ impl Labels {
     /// The words that these options ask for, as far as they are at hand: on the server all languages are, in the
     /// browser those that the server wrote into the page.
     pub(crate) fn new(options: &Options) -> Self {
-        let texts = if base(&options.lang) == "en" { None } else { runtime::texts(base(&options.lang)) };
-        Self::with(&options.lang, texts, options, false)
+        let lang = tag(&options.lang, !options.labels.is_empty());
+        let texts = if base(&lang) == "en" { None } else { runtime::texts(base(&lang)) };
+        Self::with(&lang, texts, options, false)
     }
 
-    /// Words of this language: these texts and those of the options in place of English ones.
+    /// Words of this language, as [`tag`] has it: these texts and those of the options in place of English ones.
     pub(crate) fn with(lang: &str, texts: Option<Texts>, options: &Options, settled: bool) -> Self {
         let (keys, mut words): (Vec<&str>, Vec<Cow<'static, str>>) = ENGLISH
             .lines()
@@ -185,6 +186,21 @@ pub(crate) fn base(lang: &str) -> &str {
     }
 }
 
+/// What words in this language are marked as. Tags know no capitals: a language that we have words of, which all have two
+/// letters, is written in small ones. And our Chinese is written in simplified characters: marked as that of Taiwan it would
+/// be drawn, and read out, as what it is not. A page with words of its `own` knows how they are written.
+pub(crate) fn tag(lang: &str, own: bool) -> String {
+    let begins = |tag: &str| lang.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
+    if !own && ["zh-hant", "zh-tw", "zh-hk", "zh-mo"].into_iter().any(begins) {
+        return "zh-Hans".to_owned();
+    }
+    let mut lang = lang.to_owned();
+    if let Some(language) = lang.get_mut(..2) {
+        language.make_ascii_lowercase();
+    }
+    lang
+}
+
 /// Whether it is written from right to left.
 pub(crate) fn is_rtl(lang: &str) -> bool {
     matches!(base(lang), "ar" | "ckb" | "dv" | "fa" | "he" | "ps" | "sd" | "ug" | "ur" | "yi")
@@ -312,12 +328,12 @@ words! {
     HintStalled = "hint-stalled", "No data has arrived for {time}. Still trying.";
 
     ErrorNetwork = "error-network", "The connection failed; no answer came from the server.";
-    ErrorBadAnswer = "error-bad-answer", "The answer was not one of an upload server. Whether it is stored is unknown.";
-    ErrorChanged = "error-changed", "This is not the file that the upload was begun with, or it has changed. It was not sent.";
-    ErrorUnreadable = "error-unreadable", "The file cannot be read: its disk is away, or it has changed. What was sent of it is kept. Try again when it is there, or choose it again.";
-    ErrorFolder = "error-folder", "What opens folders could not be loaded. It is tried again.";
+    ErrorBadAnswer = "error-bad-answer", "The answer did not come from an upload server. It is not known whether the file is stored.";
+    ErrorChanged = "error-changed", "This is not the file that the upload was begun with, or it has changed. Nothing more was sent.";
+    ErrorUnreadable = "error-unreadable", "The file cannot be read: its disk is not connected, you may not have permission, or it has changed. Try again when it can be read, or choose it again.";
+    ErrorFolder = "error-folder", "The part of this page that opens folders could not be loaded. It will be tried again.";
     ErrorEmptyFolder = "error-empty-folder", "This folder is empty.";
-    ErrorEntry = "error-entry", "This cannot be read: perhaps you may not, or it is gone.";
+    ErrorEntry = "error-entry", "This cannot be read: you may not have permission, or it is no longer there.";
     ErrorField = "error-field", "The field \u{201c}{field}\u{201d} cannot be sent: its name may have only plain Latin letters, digits and signs, and no spaces or commas.";
     ErrorDuplicate = "error-duplicate", "The same file is in the list already.";
     ErrorType = "error-type", "This kind of file is not accepted.";
@@ -331,10 +347,12 @@ words! {
     Comma = "comma", ", ";
     ErrorTooLarge = "error-too-large", "The file is larger than allowed.";
     ErrorLimit = "error-limit", "The file is larger than {size}, the most that is allowed.";
-    ErrorTotal = "error-total", "All files together may have {size} at the most.";
-    ErrorNumber = "error-number", "one:Only {n} file is allowed.|Only {n} files are allowed.";
+    ErrorTotal = "error-total", "All files together may be at most {size}.";
+    ErrorNumber = "error-number", "one:Only {n} file can be uploaded here at one time.|Only {n} files can be uploaded here at one time.";
     ErrorTooMany = "error-too-many", "These are more files than allowed.";
-    ErrorQuota = "error-quota", "Your space on the server is used up.";
+    ErrorQuota = "error-quota", "You do not have enough space left on the server.";
+    /// Of a file that was refused here.
+    ErrorOwnSpace = "error-own-space", "The file is larger than all the space you have ({size}).";
     ErrorSpace = "error-space", "The server has no space left.";
     ErrorBusy = "error-busy", "The server is busy with other uploads.";
     ErrorSession = "error-session", "Not signed in, or the session has ended. Please sign in and try again.";
@@ -587,6 +605,35 @@ mod tests {
         let german = Labels::new(&options("de", &[("cancel", "Weg damit")]));
         assert_eq!(german.text(Word::Cancel), "Weg damit");
         assert_eq!(german.text(Word::Remove), "Entfernen");
+    }
+
+    /// `lang="DE"` was English, and simplified characters were marked as Chinese of Taiwan, and drawn as that.
+    #[test]
+    fn words_are_marked_as_what_they_are() {
+        let words = |lang: &str, own: &[(String, String)]| {
+            Labels::new(&Options { lang: lang.to_owned(), labels: own.to_vec(), ..Options::default() })
+        };
+        for (asked, marked) in [
+            ("DE", "de"),
+            ("De-CH", "de-CH"),
+            ("EN-GB", "en-GB"),
+            ("", "en"),
+            ("é", "en"),
+            ("zh-TW", "zh-Hans"),
+            ("ZH-hk", "zh-Hans"),
+            ("zh-MO", "zh-Hans"),
+            ("zh-Hant", "zh-Hans"),
+            ("zh-Hant-TW", "zh-Hans"),
+            ("zh", "zh"),
+            ("zh-CN", "zh-CN"),
+            ("zh-Hans-HK", "zh-Hans-HK"),
+            ("de-TW", "de-TW"),
+        ] {
+            assert_eq!(words(asked, &[]).lang(), marked, "{asked}");
+        }
+        assert_eq!(words("DE", &[]).text(Word::Cancel), "Abbrechen");
+        let own = words("zh-TW", &[("cancel".to_owned(), "取消上傳".to_owned())]);
+        assert_eq!(own.lang(), "zh-TW");
     }
 
     #[test]

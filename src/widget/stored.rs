@@ -172,6 +172,17 @@ fn StoredUpload(
     let shown = text::plain(&name);
     let whole = [folder.as_str(), &shown].concat();
     let (asked, mine) = (id.clone(), id.clone());
+    let reason = NodeRef::<leptos::html::P>::new();
+    // A page has one live region, and it is the widget's: a reason that has the focus is read out as well. Whoever is
+    // elsewhere by then stays there.
+    let read_out = move |_| {
+        let Some(reason) = reason.get_untracked() else { return };
+        let at = reason.owner_document().and_then(|page| page.active_element());
+        let row = "[data-pl-upload]";
+        if at.is_none_or(|at| at.tag_name() == "BODY" || at.closest(row) == reason.closest(row)) {
+            let _ = reason.focus();
+        }
+    };
     let delete = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         let id = asked.clone();
@@ -179,7 +190,8 @@ fn StoredUpload(
             let key = id.clone();
             asked.delete(DELETE_ACTION, &key, move |deleted| {
                 if !deleted {
-                    return refused.set(Some(id));
+                    refused.set(Some(id));
+                    return questions.with_value(|questions| questions.settled(read_out));
                 }
                 let place = uploads.with_untracked(|list| list.iter().position(|receipt| receipt.id == id));
                 if let Some(place) = place {
@@ -240,7 +252,13 @@ fn StoredUpload(
                     </time>
                 </p>
                 {digest}
-                <p class="pl-reason" hidden=move || refused.get().as_ref() != Some(&mine)>
+                <p
+                    node_ref=reason
+                    class="pl-reason"
+                    data-pl-refused=""
+                    tabindex="-1"
+                    hidden=move || refused.get().as_ref() != Some(&mine)
+                >
                     {says(&labels, Word::NotDeleted)}
                 </p>
             </div>

@@ -64,9 +64,15 @@ pub(crate) fn retry(row: &RowView) -> Word {
     if duplicate { Word::KeepBoth } else { Word::Retry }
 }
 
-/// Whether nothing of it was sent, because it was refused here.
+/// Whether nothing of it was sent, because it was refused here, or cannot be taken yet.
 pub(crate) fn is_refused(row: &RowView) -> bool {
-    row.state == RowState::Rejected || row.state == RowState::Failed && retry(row) == Word::KeepBoth
+    row.state == RowState::Rejected
+        || row.state == RowState::Failed && (retry(row) == Word::KeepBoth || is_no_file(row))
+}
+
+/// Whether it is none that could be sent: a folder, or what cannot be read.
+pub(crate) fn is_no_file(row: &RowView) -> bool {
+    row.error.as_ref().is_some_and(|error| error.code == ErrorCode::NoFile)
 }
 
 /// Where a file stands, in words.
@@ -76,6 +82,7 @@ pub(crate) fn status(labels: &Labels, row: &RowView) -> String {
     let word = match row.state {
         _ if is_refused(row) => Word::Rejected,
         RowState::Queued => Word::Queued,
+        RowState::Asking => Word::Asking,
         RowState::Creating if row.sent > 0 => Word::Asking,
         RowState::Creating => Word::Creating,
         RowState::Sending => return sending(labels, row),
@@ -125,7 +132,9 @@ pub(crate) fn resume(row: &RowView) -> Word {
 pub(crate) fn spoken(labels: &Labels, row: &RowView) -> String {
     let status = status(labels, row);
     match row.state {
-        RowState::Sending => {
+        // Here the bar has no number either.
+        RowState::Processing | RowState::Checking => status,
+        state if state == RowState::Sending || row.percent > 0 && !state.has_ended() => {
             labels.fill(Word::Spoken, &[("percent", &percent(labels, row.percent)), ("status", &status)])
         }
         _ => status,
@@ -163,10 +172,17 @@ pub(crate) fn reason(labels: &Labels, row: &RowView) -> String {
 
 /// As [`error`]; but what was refused here, before any server was asked, needs no words but ours.
 fn said(labels: &Labels, reason: &ErrorBody, state: RowState) -> String {
-    let ours = state == RowState::Rejected && reason.code != ErrorCode::Declined;
-    // The queue knows no words for kinds of files.
-    let better = base(labels.lang()) != "en" || reason.code == ErrorCode::TypeNotAccepted;
-    if ours && better { own(labels, reason) } else { error(labels, reason) }
+    if state != RowState::Rejected || reason.code == ErrorCode::Declined {
+        return error(labels, reason);
+    }
+    let detail = reason.detail.as_deref().unwrap_or_default();
+    match detail.parse() {
+        // A server says so of what is larger than the rest of one's space as well.
+        Ok(most) if reason.code == ErrorCode::QuotaExceeded => {
+            labels.fill(Word::ErrorOwnSpace, &[("size", &limit(labels, most))])
+        }
+        _ => own(labels, reason),
+    }
 }
 
 /// The sentence of an error: the server's own, or ours where nobody said one. The server speaks English; in another
@@ -305,7 +321,11 @@ fn sum(labels: &Labels, total: &TotalView) -> String {
         return labels.text(Word::Removed);
     }
     if total.active + total.held == 0 {
-        return ended(labels, total.done, total.failed, total.taken > 0);
+        return match (total.done, total.failed) {
+            // What all of them are: a bar has words always.
+            (0, 0) => labels.text(Word::Cancelled),
+            (done, failed) => ended(labels, done, failed, total.taken > 0),
+        };
     }
     let (done, received, size) =
         (labels.number(u64::from(total.done)), size(labels, total.shown), size(labels, total.size));
@@ -333,9 +353,9 @@ pub(crate) fn reached(labels: &Labels, at: u8, total: &TotalView) -> String {
     labels.count(Word::Reached, total.files, &[("percent", &percent(labels, at))])
 }
 
-/// Announced when a file was refused or failed.
+/// Announced when a file was refused or failed; its name is as it is shown.
 pub(crate) fn failed(labels: &Labels, name: &str, reason: &str) -> String {
-    labels.fill(Word::FileFailed, &[("name", &plain(name)), ("reason", reason)])
+    labels.fill(Word::FileFailed, &[("name", name), ("reason", reason)])
 }
 
 /// Announced, and shown, when nothing is left to do. Where a server has `taken` files and not said what it stored, no
@@ -455,7 +475,13 @@ fn push_pace(labels: &Labels, text: &mut String, speed: Option<u64>, seconds_lef
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Limits;
+    use crate::{
+        engine::{
+            Queue,
+            event::{Candidate, Event, FileId, FileMeta},
+        },
+        wire::Limits,
+    };
 
     fn english() -> Labels {
         Labels::new(&Options::default())
@@ -581,6 +607,130 @@ mod tests {
             [("", ""), ("a.txt", ""), ("dir/a.txt", "dir/"), ("é/b/c.txt", "é/b/"), ("dir/", "dir/")]
         {
             assert_eq!(folder(path), way, "{path}");
+        }
+    }
+
+    fn row(state: RowState, percent: u8) -> RowView {
+        RowView {
+            id: FileId(1),
+            name: "a.bin".to_owned(),
+            path: String::new(),
+            media_type: String::new(),
+            size: 1000,
+            original: None,
+            state,
+            sent: 430,
+            received: 430,
+            percent,
+            sent_percent: percent,
+            speed: None,
+            seconds_left: None,
+            witness: Witness::Server,
+            hint: None,
+            restarts: 0,
+            error: None,
+            receipt: None,
+            checked: false,
+            can_cancel: true,
+            can_retry: false,
+            can_pause: false,
+            can_resume: false,
+        }
+    }
+
+    /// Of all that was not just being sent it was not said how far it is.
+    #[test]
+    fn how_far_a_file_is_can_be_heard() {
+        for (state, percent, said) in [
+            (RowState::Paused, 43, "43%, Paused"),
+            (RowState::Paused, 0, "Paused"),
+            (RowState::Queued, 0, "Waiting for its turn"),
+            (RowState::Waiting { seconds: Some(3) }, 43, "43%, Trying again in 3 s"),
+            (RowState::Waiting { seconds: None }, 43, "43%, Offline. Goes on when the network is back"),
+            (
+                RowState::Missing { need: Need::Pick },
+                43,
+                "43%, Found again, not finished. Choose the same file again to go on",
+            ),
+            (RowState::Creating, 43, "43%, Asking the server how much it has"),
+            (RowState::Sending, 0, "0%, 430 B of 1 kB received"),
+            (RowState::Sending, 43, "43%, 430 B of 1 kB received"),
+            // There the bar itself has no number.
+            (RowState::Processing, 99, "Received in full. The server is storing it"),
+            (RowState::Done, 100, "Stored"),
+            (RowState::Failed, 43, "Failed"),
+            (RowState::Cancelled, 43, "Cancelled"),
+        ] {
+            assert_eq!(spoken(&english(), &row(state, percent)), said, "{state:?}");
+        }
+        let cancelled = TotalView { listed: 2, ..TotalView::default() };
+        assert_eq!(total(&english(), &cancelled), "Cancelled", "a bar is never without words");
+    }
+
+    /// In English a page's own words for what is refused here were not used.
+    #[test]
+    fn what_is_refused_here_is_said_in_the_words_of_the_page() {
+        let refused = |options: &Options, error: &ErrorBody| {
+            let error = Some(error.clone());
+            reason(&Labels::new(options), &RowView { error, ..row(RowState::Rejected, 0) })
+        };
+        let labels = vec![("error-limit".to_owned(), "No more than {size}!".to_owned())];
+        let own = Options { labels, ..Options::default() };
+        assert_eq!(refused(&own, &limits::too_large(1_000_000)), "No more than 1 MB!");
+        let declined = ErrorBody::new(ErrorCode::Declined, "No programs, please.");
+        assert_eq!(refused(&own, &declined), "No programs, please.");
+        // What another side says of the same stays as it says it.
+        let failed = RowView { error: Some(limits::too_large(1_000_000)), ..row(RowState::Failed, 0) };
+        assert_eq!(reason(&Labels::new(&own), &failed), limits::too_large(1_000_000).message);
+    }
+
+    /// "Your space is used up" was said of one that was empty.
+    #[test]
+    fn more_than_all_of_ones_space_is_said_as_that() {
+        let error = ErrorBody::new(ErrorCode::QuotaExceeded, "As a server says it.").with_detail("5000000");
+        let said = |lang: &str, state| {
+            let labels = Labels::new(&Options { lang: lang.to_owned(), ..Options::default() });
+            said(&labels, &error, state)
+        };
+        let here = "The file is larger than all the space you have (5 MB).";
+        assert_eq!(said("en", RowState::Rejected), here);
+        let here = "Die Datei ist größer als Ihr gesamter Speicherplatz (5\u{a0}MB).";
+        assert_eq!(said("de", RowState::Rejected), here);
+        assert!(
+            said("de", RowState::Failed).starts_with("Ihr Speicherplatz auf dem Server reicht nicht aus.")
+        );
+    }
+
+    /// What a page is told of a refusal, and what a server says of the same, are the words that are shown.
+    #[test]
+    fn limits_are_told_in_the_same_words_by_all() {
+        let file = |number, size| Candidate {
+            id: FileId(number),
+            progress_id: format!("refused-{number}").parse().unwrap(),
+            meta: FileMeta {
+                name: number.to_string(),
+                path: String::new(),
+                size,
+                original: None,
+                modified_ms: None,
+                media_type: String::new(),
+            },
+        };
+        let same = |options: &Options, size| {
+            let mut queue = Queue::new(options, 1);
+            queue.handle(Event::Added((1..=6).map(|number| file(number, size)).collect()), 0);
+            let row = queue.row(FileId(6), 0).unwrap();
+            assert_eq!(row.state, RowState::Rejected);
+            assert_eq!(reason(&english(), &row), row.error.unwrap().message);
+        };
+        for most in [0, 1, 999, 1000, 1_999_999, 10 << 20, 5_000_000_000, u64::MAX - 1] {
+            let server = |limits| Options { limits, ..Options::default() };
+            same(&server(Limits { max_file_size: Some(most), ..Limits::default() }), most + 1);
+            same(&server(Limits { max_bytes_per_owner: Some(most), ..Limits::default() }), most + 1);
+            same(&Options { max_total: Some(most), ..Options::default() }, most + 1);
+        }
+        for most in [1, 5] {
+            same(&Options { max_files: Some(most), ..Options::default() }, 10);
         }
     }
 

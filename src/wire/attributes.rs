@@ -36,6 +36,9 @@ impl std::error::Error for AttributeError {}
 /// files go as forms, and nobody is asked what was received unless `progress` says where; it may say in which words as
 /// well: `/progress; dialect=nginx`.
 ///
+/// What lines of `name: value` cannot hold, a name with a colon or a value with a line break or spaces around it, comes
+/// as a pair of its own: the value of `header:NAME` or `field:NAME` is taken as it is.
+///
 /// # Errors
 /// Every attribute whose value cannot be read.
 pub fn options<'a>(
@@ -54,8 +57,8 @@ pub fn options<'a>(
     let mut checks = false;
     let mut server = String::new();
     let mut wrong = Vec::new();
-    for (name, value) in attributes {
-        let value = value.trim();
+    for (name, given) in attributes {
+        let value = given.trim();
         let read = match name {
             "server" => {
                 home = value;
@@ -110,10 +113,14 @@ pub fn options<'a>(
                 .map(|pixels| options.downscale = u32::try_from(pixels).ok()),
             "remember" => truth(&mut options.remember, name, value),
             "credentials" => truth(&mut options.credentials, name, value),
-            "headers" => pairs(value).map(|pairs| options.headers = pairs),
-            "fields" => pairs(value).map(|pairs| options.fields = pairs),
-            "labels" => pairs(value).map(|pairs| options.labels = pairs),
-            _ => Ok(()),
+            "headers" => pairs(&mut options.headers, value),
+            "fields" => pairs(&mut options.fields, value),
+            "labels" => pairs(&mut options.labels, value),
+            _ => match name.split_once(':') {
+                Some(("header", name)) => pair(&mut options.headers, name, given),
+                Some(("field", name)) => pair(&mut options.fields, name, given),
+                _ => Ok(()),
+            },
         };
         if let Err(takes) = read {
             wrong.push(AttributeError { attribute: name.to_owned(), value: value.to_owned(), takes });
@@ -174,16 +181,20 @@ fn number(value: &str, least: u64, most: u64, takes: &'static str) -> Result<u64
 }
 
 /// Lines of a name, a colon and a value.
-fn pairs(value: &str) -> Result<Vec<(String, String)>, &'static str> {
-    let lines = value.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines
-        .map(|line| {
-            let (name, value) = line.split_once(':')?;
-            let name = name.trim_end();
-            (!name.is_empty()).then(|| (name.to_owned(), value.trim_start().to_owned()))
-        })
-        .collect::<Option<_>>()
-        .ok_or("lines of `name: value`")
+fn pairs(place: &mut Vec<(String, String)>, value: &str) -> Read {
+    for line in value.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(':').unwrap_or_default();
+        pair(place, name.trim_end(), value.trim_start())?;
+    }
+    Ok(())
+}
+
+fn pair(place: &mut Vec<(String, String)>, name: &str, value: &str) -> Read {
+    if name.is_empty() {
+        return Err("lines of `name: value`");
+    }
+    place.push((name.to_owned(), value.to_owned()));
+    Ok(())
 }
 
 /// A number of bytes, or of kB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB (of 1024); not zero.
@@ -329,6 +340,25 @@ mod tests {
             ..read(&[])
         };
         assert_eq!(options, expected);
+    }
+
+    /// Told as lines they were cut at the first colon, and at the end of the first line.
+    #[test]
+    fn single_pairs_are_taken_as_they_are() {
+        let options = read(&[
+            ("field:form1:token", "a: b"),
+            ("fields", "album: sea"),
+            ("field:note", " first \n\tsecond\n"),
+            ("field:note", ""),
+            ("header:X-Note", " two "),
+            ("fields:note", "none of ours"),
+        ]);
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let fields =
+            [("form1:token", "a: b"), ("album", "sea"), ("note", " first \n\tsecond\n"), ("note", "")];
+        assert_eq!(options.fields, fields.map(owned));
+        assert_eq!(options.headers, [("X-Note", " two ")].map(owned));
+        wrong("field:", "nameless");
     }
 
     #[test]

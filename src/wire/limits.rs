@@ -24,7 +24,7 @@ pub fn too_large(limit: u64) -> ErrorBody {
     ErrorBody::new(ErrorCode::TooLarge, text).with_detail(limit.to_string())
 }
 
-/// A limit in bytes for a person who reads English: `10 MB`, `1.5 GB`, `999 bytes`. As [`cut`].
+/// A limit in bytes for a person who reads English: `10 MB`, `1.5 GB`, `999 B`. As [`cut`].
 pub fn in_words(bytes: u64) -> String {
     let bytes = cut(bytes);
     let mut unit = 1_000_000_000_000_000_000;
@@ -36,7 +36,7 @@ pub fn in_words(bytes: u64) -> String {
         }
         unit /= 1000;
     }
-    [&bytes.to_string(), " bytes"].concat()
+    [&bytes.to_string(), " B"].concat()
 }
 
 /// A limit as it is told, in bytes: three digits of it, cut and not rounded, so that none looks larger than it is.
@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn told_limits_are_never_larger_than_they_are() {
         for (bytes, words) in [
-            (0, "0 bytes"),
-            (999, "999 bytes"),
+            (0, "0 B"),
+            (999, "999 B"),
             (1000, "1 kB"),
             (1024, "1 kB"),
             (1_999_999, "1.9 MB"),
