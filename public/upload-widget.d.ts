@@ -94,7 +94,10 @@ export interface PlimsollEventMap {
   'plimsoll-added': CustomEvent<OfFile>;
   /** It will not be sent: rules of the widget, limits of the server, or the page forbid it. */
   'plimsoll-rejected': CustomEvent<OfFile & { readonly error: PlimsollError }>;
-  /** Asked once for each file, before its first request. Cancelable. */
+  /**
+   * Asked once for each file, before its first request; again only where that was not made, because `beforeRequest`
+   * failed. Cancelable.
+   */
   'plimsoll-before-upload': CustomEvent<PlimsollBeforeUpload>;
   /** Its first request is on its way. */
   'plimsoll-started': CustomEvent<OfFile>;
@@ -108,7 +111,7 @@ export interface PlimsollEventMap {
   'plimsoll-cancelled': CustomEvent<OfFile>;
   /** It was taken off the list, and out of the form's value. */
   'plimsoll-removed': CustomEvent<OfFile>;
-  /** A person has taken it off and brought it back, and with it its place in the form's value. */
+  /** A person has taken it off and brought it back, and with it its place among the receipts and in the form's value. */
   'plimsoll-restored': CustomEvent<OfFile & { readonly receipt: PlimsollReceipt | null }>;
   /** Nothing is left to do: so many are stored, so many are not. */
   'plimsoll-ended': CustomEvent<{ readonly done: number; readonly failed: number }>;
@@ -116,15 +119,18 @@ export interface PlimsollEventMap {
   'plimsoll-error': CustomEvent<{ readonly message: string }>;
 }
 
-/** Headers and fields of one request; they take the place of what the attributes say under the same names. */
+/**
+ * Headers and fields of one request; they take the place of what attributes, and hidden fields of a form inside the tag,
+ * say under the same names. What is `undefined` is not there.
+ */
 export interface PlimsollExtra {
-  headers?: Record<string, string>;
-  fields?: Record<string, string>;
+  headers?: Record<string, string | undefined>;
+  fields?: Record<string, string | undefined>;
 }
 
 /** What `readAnswer` makes of another server's answer. */
 export interface PlimsollAnswer {
-  /** Where the file can be fetched. */
+  /** Where the file can be fetched: what a form around the tag sends. Without it the form sends nothing for this file. */
   url?: string;
   name?: string;
   /** Bytes, where the server has said how many it stored: then it counts as stored, else as accepted. */
@@ -139,12 +145,16 @@ export interface PlimsollAnswer {
  * console, and the tag keeps what it has inside. A change takes effect at once while the list is empty, else as soon
  * as it is. A form inside the tag is used until the widget has loaded; then its address (without one, that of the page,
  * unless `server` is said), the name of its file input and what that asks for (`accept`, `capture`, `multiple`,
- * `required`, `webkitdirectory`), its hidden fields, and the files picked in it are taken over. What could not be loaded
- * is asked for again: when the network is back, when somebody looks at the page again, and after pauses that grow.
+ * `required`, `webkitdirectory`), its hidden fields (exactly; none that is disabled), and the files picked in it are taken
+ * over. What could not be loaded is asked for again: when the network is back, when somebody looks at the page again, and
+ * after pauses that grow.
  *
  * As a part of a form it sends, under its `name`, the id of each stored file in the list (of another server: its
- * address). It is invalid while something has not ended, and while it is `required` and nothing is stored. Nothing is
- * restored when a page is opened again: what is not in the list is not sent.
+ * address, if that was told). It is invalid while something has not ended or is on its way into the list, and while it
+ * is `required` and nothing is stored. Nothing is restored when a page is opened again: what is not in the list is not
+ * sent.
+ *
+ * A property that is set to `undefined` is what it was when nothing was said.
  *
  * Moving it keeps its uploads; taking it out of the page ends them, without events, and empties its list.
  */
@@ -180,12 +190,12 @@ export class PlimsollUpload extends HTMLElement {
   progress: string;
   /** Longest side of pictures, in pixels: larger ones are made smaller before they are sent, and lose time and place. */
   downscale: string | number;
-  /** Headers of each request: lines of `name: value`, or an object. */
+  /** Headers of each request: lines of `name: value`, or an object, whose names and values are taken exactly. */
   get headers(): string;
-  set headers(headers: string | Record<string, string>);
-  /** Fields of each file: lines of `name: value`, or an object. */
+  set headers(headers: string | Record<string, string | undefined> | undefined);
+  /** Fields of each file: lines of `name: value`, or an object, whose names and values are taken exactly. */
   get fields(): string;
-  set fields(fields: string | Record<string, string>);
+  set fields(fields: string | Record<string, string | undefined> | undefined);
   /** Whether several files may be picked; true unless said. */
   multiple: boolean;
   /** Whether there is a button for a folder. */
@@ -216,6 +226,7 @@ export class PlimsollUpload extends HTMLElement {
   /** Under which the form sends what is stored. */
   name: string;
   required: boolean;
+  /** As of every control: the attribute disables it whatever it says. */
   disabled: boolean;
   readonly type: 'plimsoll-upload';
   readonly form: HTMLFormElement | null;
@@ -227,23 +238,29 @@ export class PlimsollUpload extends HTMLElement {
 
   /** The rows, as they stand. */
   readonly files: PlimsollRow[];
-  /** Receipts of the stored files in the list, in the order they were stored. */
+  /** Receipts of the stored files in the list, in the order they were stored; also of those that were taken off and brought back. */
   readonly receipts: PlimsollReceipt[];
   /** What the form would send, with spaces between. */
   readonly value: string;
-  /** Whether something in the list has not ended. */
+  /** Whether something in the list, or on its way there, has not ended. */
   readonly busy: boolean;
 
   /**
-   * Asked right before each request, and once more (`again`) when the server has refused one with 401 or 403, or led it
-   * to where one signs in. Questions for the server's count go with the headers of the newest request.
+   * Asked right before each request, and once more (`again`) when the server has refused one with 401 or 403, or (where
+   * there is no `readAnswer`) led it to where one signs in. Questions for the server's count go with the headers of the
+   * newest request. When it fails the request is not made, and this try has failed with its message; another follows by
+   * itself, as after a connection that broke, unless what it threw has `retryable: false`.
    */
   beforeRequest?: (file: PlimsollFile, again: boolean) => PlimsollExtra | undefined | PromiseLike<PlimsollExtra | undefined>;
   /**
-   * Reads another server's answer to a form; `url` is where it came from, redirects followed. What it throws is why the
-   * file failed (`retryable` says whether trying again can help). Without it every status from 200 to 299 means that the
-   * file was taken, pages too; but a page to which the request was led, and which has the form's address in its query
-   * to send people back there, means that one is not signed in.
+   * Reads another server's answer to a form, of whatever status, at once: a promise is refused, and the file has failed.
+   * `url` is where the answer came from, redirects followed. What it throws is why the file failed (`retryable` says
+   * whether trying again can help; a person can try again in any case).
+   *
+   * With it nobody else looks at the answer, so it has to know also a page where one signs in, to which the request may
+   * have been led. Without it every status from 200 to 299 means that the file was taken, pages too; but a page to which
+   * the request was led, and which has the form's address in its query to send people back there, means that one is not
+   * signed in.
    */
   readAnswer?: (status: number, text: string, url: string) => PlimsollAnswer;
 
@@ -275,8 +292,8 @@ export type PlimsollUploadProps = Partial<
     | 'readAnswer' | 'lang'
   >
 > & {
-  headers?: string | Record<string, string>;
-  fields?: string | Record<string, string>;
+  headers?: string | Record<string, string | undefined>;
+  fields?: string | Record<string, string | undefined>;
   /** Words in place of the widget's own: lines of `key: text`. */
   labels?: string;
 } & { [K in keyof PlimsollEventMap as `on${K}`]?: (event: PlimsollEventMap[K]) => void };

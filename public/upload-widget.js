@@ -13,18 +13,24 @@ const WASM = 'pkg/plimsoll.wasm';
 const STYLE = 'pkg/widget.css';
 
 const TEXTS = ['server', 'action', 'protocol', 'resumable', 'threshold', 'slice', 'field', 'accept', 'capture', 'max-size', 'max-total', 'max-files', 'concurrency', 'retries', 'progress', 'downscale'];
-// Lines of `name: value`; as properties they may be objects.
+// Lines of `name: value`; as properties they may be objects. The widget also takes single pairs, exactly: `field:NAME`.
 const LISTS = ['headers', 'fields'];
 // The value is what holds when nothing is said.
 const TRUTHS = { multiple: true, 'auto-start': true, dotfiles: true, thumbnails: true, guard: true, remember: true, directory: false, 'drop-anywhere': false, 'wake-lock': false, 'tab-title': false, digest: false, checksum: false, credentials: false };
 // `labels` has no property: on a form control that is the list of its <label>s.
 const SETTINGS = [...TEXTS, ...LISTS, ...Object.keys(TRUTHS), 'labels'];
 const NAMES = ['aria-labelledby', 'aria-label'];
+// The value of the attribute `disabled` where it was we who set it.
+const OURS = 'plimsoll';
 // The widget's own words come with it.
 const SOON = 'Choose a file.';
+const LATER = 'Some files are not stored yet.';
+// Where the widget shows what nobody tells of: that it has come alive, its language, and whether something is under way.
+const SIGNS = ['data-hydrated', 'lang', 'data-active', 'data-gathering'];
 
 const here = (name) => new URL(name, import.meta.url).href;
-const pairs = (object) => Object.entries(object ?? {});
+// What is undefined is not there.
+const pairs = (object) => Object.entries(object ?? {}).filter(([, value]) => value !== undefined && value !== null);
 const flat = (object) => pairs(object).flatMap(([name, value]) => [name, String(value)]);
 
 const had = async (name) => {
@@ -96,12 +102,21 @@ export class PlimsollUpload extends HTMLElement {
   #beginning = false;
   /** Whoever is around it may change the language. */
   #tongue = new MutationObserver(() => this.#widget?.speak());
-  /** Files that were added before there was a widget. */
+  #signs = new MutationObserver(() => this.#heed());
+  /** Files that were added before the widget came alive. */
   #early = [];
-  /** Receipts of the stored files in the list, by the files' numbers. */
+  /** What was set as an object, by the property's name, and the lines that its attribute shows of it. */
+  #exact = {};
+  /** Receipts of the stored files in the list, by the files' numbers; nothing in the place of what was taken off. */
   #stored = new Map();
+  /** What the form was told that it would send; nothing when that has to be made anew. */
+  #entries;
+  /** Whether that was made anew in this very turn of the page. */
+  #renewed;
   #beforeRequest;
   #readAnswer;
+  /** What reads the answers, also after it was taken back, as long as the list needs it. */
+  #reader;
 
   constructor() {
     super();
@@ -152,17 +167,42 @@ export class PlimsollUpload extends HTMLElement {
 
   /** Receipts of the stored files in the list, in the order they were stored. */
   get receipts() {
-    return [...this.#stored.values()];
+    return [...this.#stored.values()].filter(Boolean);
   }
 
   /** What the form would send, as one text. */
   get value() {
-    return this.receipts.map(worth).join(' ');
+    return this.receipts.map(worth).filter(Boolean).join(' ');
   }
 
-  /** Whether something in the list has not ended. */
+  /** Whether something in the list, or on its way there, has not ended. */
   get busy() {
-    return this.#widget?.busy() ?? false;
+    return this.#early.length > 0 || (this.#widget?.busy() ?? false);
+  }
+
+  get headers() {
+    return this.getAttribute('headers') ?? '';
+  }
+
+  set headers(headers) {
+    this.#list('headers', headers);
+  }
+
+  get fields() {
+    return this.getAttribute('fields') ?? '';
+  }
+
+  set fields(fields) {
+    this.#list('fields', fields);
+  }
+
+  // As the browser sees it: whatever the attribute says.
+  get disabled() {
+    return this.hasAttribute('disabled');
+  }
+
+  set disabled(disabled) {
+    this.toggleAttribute('disabled', !!disabled);
   }
 
   get beforeRequest() {
@@ -180,52 +220,55 @@ export class PlimsollUpload extends HTMLElement {
 
   set readAnswer(read) {
     this.#readAnswer = read;
+    this.#reader = read ?? this.#reader;
     this.#begin();
   }
 
   /** Takes files as if a person had picked them; those that come before the widget wait for it. */
   add(files) {
-    const input = this.shadowRoot?.querySelector('[data-pl-input]');
-    if (!input) {
+    const input = this.shadowRoot?.querySelector('[data-hydrated] [data-pl-input]');
+    if (input) {
+      const list = new DataTransfer();
+      for (const file of files) list.items.add(file);
+      input.files = list.files;
+      input.dispatchEvent(new Event('change', { bubbles: true }));
+    } else {
       this.#early.push(...files);
-      return;
     }
-    const list = new DataTransfer();
-    // What it holds was added a moment ago, before the widget came alive.
-    for (const file of [...input.files, ...files]) list.items.add(file);
-    input.files = list.files;
-    input.dispatchEvent(new Event('change', { bubbles: true }));
+    this.#weigh();
   }
 
   // Each takes the number of a file, or none for all.
 
   start(id) {
-    this.#widget?.act('start', id);
+    this.#act('start', id);
   }
 
   pause(id) {
-    this.#widget?.act('pause', id);
+    this.#act('pause', id);
   }
 
   resume(id) {
-    this.#widget?.act('resume', id);
+    this.#act('resume', id);
   }
 
   retry(id) {
-    this.#widget?.act('retry', id);
+    this.#act('retry', id);
   }
 
   cancel(id) {
-    this.#widget?.act('cancel', id);
+    this.#act('cancel', id);
   }
 
   /** Takes a file off the list, or all that have ended. (`remove` is every element's own, and takes that away.) */
   clear(id) {
-    this.#widget?.act('remove', id);
+    this.#act('remove', id);
+    // After all were taken off nothing comes back.
+    if (id === undefined && !this.receipts.length) this.#stored.clear();
   }
 
   focus(options) {
-    this.shadowRoot?.querySelector('[data-pl-input]')?.focus(options);
+    this.#input()?.focus(options);
   }
 
   // --- What the browser tells ---
@@ -250,6 +293,7 @@ export class PlimsollUpload extends HTMLElement {
 
   attributeChangedCallback(name, old, value) {
     if (old === value) return;
+    if (name === 'name') this.#entries = this.#renewed = undefined;
     this.#weigh();
     this.#call();
     // All that a script changes in one go is one change.
@@ -288,14 +332,18 @@ export class PlimsollUpload extends HTMLElement {
       frame.disabled = this.matches(':disabled');
       // Told once, not again with every other attribute that changes.
       this.#setup = setup;
-      const read = this.#readAnswer && ((...answer) => this.#readAnswer(...answer));
+      const read = this.#readAnswer && ((...answer) => this.#read(answer));
       const widget = new bundle.UploadElement(frame, settings, here('.'), (kind, detail) => this.#hear(kind, detail), !!this.#beforeRequest, read);
       this.#widget?.free();
       this.#widget = widget;
+      // It counts its files from the beginning again.
+      this.#stored.clear();
       // Where the focus goes is delegated, or else Firefox would not show what is wrong with the control.
       const root = this.shadowRoot ?? this.attachShadow({ mode: 'open', delegatesFocus: true });
       root.adoptedStyleSheets = [sheet];
       root.replaceChildren(frame);
+      this.#signs.disconnect();
+      for (const part of frame.querySelectorAll('form, [data-pl-total]')) this.#signs.observe(part, { attributeFilter: SIGNS });
       this.#listen();
       this.#call();
       this.#adopt();
@@ -326,11 +374,27 @@ export class PlimsollUpload extends HTMLElement {
 
   #end() {
     this.#tongue.disconnect();
+    this.#signs.disconnect();
     this.#widget?.free();
     this.#widget = undefined;
     this.#setup = '';
     this.shadowRoot?.replaceChildren();
     this.#stored.clear();
+    this.#entries = this.#renewed = undefined;
+    this.#weigh();
+  }
+
+  /** The widget has come alive, speaks another language, or has something to do, or nothing more. */
+  #heed() {
+    if (this.#early.length) this.add(this.#early.splice(0));
+    this.#weigh();
+    // Settings that have changed meanwhile have waited for this, where nothing was found.
+    if (!this.busy) this.#begin();
+  }
+
+  #act(what, id) {
+    this.#widget?.act(what, id);
+    this.#renewed = false;
     this.#weigh();
   }
 
@@ -368,11 +432,36 @@ export class PlimsollUpload extends HTMLElement {
       // Without a word of its own it is the camera for what is before one.
       if (input.hasAttribute('capture')) said.set('capture', /^user$/i.test(input.getAttribute('capture')) ? 'user' : 'environment');
     }
-    const hidden = [...this.querySelectorAll('input[type=hidden][name]')].map(({ name, value }) => `${name}: ${value}`);
+    // As a form has it: what is disabled, not by us, is not sent, nor what has no name.
+    const hidden = [...this.querySelectorAll(`input[type=hidden]:is(:not([disabled]), [disabled=${OURS}])`)];
+    const sent = hidden.filter((input) => input.name && !this.contains(input.closest('fieldset[disabled]')));
+    const exact = sent.map(({ name, value }) => [`field:${name}`, value]);
     // The tag itself has the last word.
     for (const name of SETTINGS) if (this.hasAttribute(name)) said.set(name, this.getAttribute(name));
-    say('fields', [...hidden, said.get('fields')].filter(Boolean).join('\n'));
-    return [...said].flat();
+    for (const name of LISTS) {
+      const { lines, list } = this.#exact[name] ?? {};
+      // An attribute that was written since is the newer word.
+      if (!list || lines !== this[name]) continue;
+      said.delete(name);
+      exact.push(...list.map(([key, value]) => [`${name.slice(0, -1)}:${key}`, String(value)]));
+    }
+    return [...exact, ...said].flat();
+  }
+
+  /** Sets a list: by lines, or by an object, whose names and values its attribute only shows. */
+  #list(name, value) {
+    const list = typeof value === 'object' ? pairs(value) : undefined;
+    const lines = list ? list.map((pair) => pair.join(': ')).join('\n') : String(value ?? '');
+    this.#exact[name] = { lines, list };
+    if (lines) this.setAttribute(name, lines);
+    else this.removeAttribute(name);
+    // Other pairs may look the same.
+    this.#begin();
+  }
+
+  /** The widget's own file input. */
+  #input() {
+    return this.shadowRoot?.querySelector('[data-pl-input]');
   }
 
   /** The file input inside the tag. */
@@ -382,11 +471,10 @@ export class PlimsollUpload extends HTMLElement {
 
   /** Takes over from what was inside the tag until now: its files; and it takes no part in any form any more. */
   #adopt() {
-    const files = [...(this.#fallback()?.files ?? []), ...this.#early.splice(0)];
-    for (const control of this.querySelectorAll('input, button, select, textarea')) control.disabled = true;
     const picked = this.#fallback();
+    this.#early.unshift(...(picked?.files ?? []));
+    for (const control of this.querySelectorAll('input, button, select, textarea')) if (!control.disabled) control.setAttribute('disabled', OURS);
     if (picked) picked.value = '';
-    if (files.length) this.add(files);
   }
 
   /** What the widget tells and asks. */
@@ -394,9 +482,10 @@ export class PlimsollUpload extends HTMLElement {
     if (kind === 'before-upload') return this.#beforeUpload(detail.file);
     if (kind === 'before-request') return this.#extra(detail);
     if (kind === 'wrong') return this.#complain(`labels="${detail}" is not the key of a text`);
-    if (kind === 'stored') this.#stored.set(detail.file.id, detail.receipt);
-    if (kind === 'removed') this.#stored.delete(detail.file.id);
-    if (kind === 'restored' && detail.receipt) this.#stored.set(detail.file.id, detail.receipt);
+    if (kind === 'stored') this.#keep(detail.file.id, detail.receipt);
+    // What comes back finds its place again.
+    if (kind === 'removed' && this.#stored.has(detail.file.id)) this.#place(detail.file.id, undefined);
+    if (kind === 'restored' && detail.receipt) this.#place(detail.file.id, detail.receipt);
     if (kind !== 'progress') this.#weigh();
     this.#tell(kind, detail);
     // Settings that have changed meanwhile have waited for an empty list.
@@ -424,13 +513,16 @@ export class PlimsollUpload extends HTMLElement {
   }
 
   async #extra({ file, again }) {
-    try {
-      const { headers, fields } = (await this.#beforeRequest?.(file, again)) ?? {};
-      return { headers: flat(headers), fields: flat(fields) };
-    } catch (error) {
-      this.#complain(error);
-      throw error;
-    }
+    const { headers, fields } = (await this.#beforeRequest?.(file, again)) ?? {};
+    return { headers: flat(headers), fields: flat(fields) };
+  }
+
+  #read(answer) {
+    const said = this.#reader(...answer);
+    if (typeof said?.then !== 'function') return said;
+    const error = new TypeError('readAnswer answered with a promise.');
+    this.#complain(error);
+    throw error;
   }
 
   #complain(reason) {
@@ -444,26 +536,49 @@ export class PlimsollUpload extends HTMLElement {
   /** Says what the form would send, and whether it may be sent. */
   #weigh() {
     const busy = this.busy;
-    const required = this.hasAttribute('required') ? this.required : this.#fallback()?.required;
-    const missing = required && !this.#stored.size;
+    const fallback = this.#fallback();
+    const required = this.hasAttribute('required') ? this.required : fallback?.required;
     // What was in the tag stands for itself as long as it is there.
-    const waits = !this.#widget && this.#fallback();
-    const anchor = this.shadowRoot?.querySelector('[data-pl-input]');
-    if ((busy || missing) && !waits) {
-      const why = this.#widget?.why(busy) ?? SOON;
+    const missing = !busy && required && (this.#widget || !fallback) && !this.receipts.length;
+    if (busy || missing) {
+      const why = this.#widget?.why(busy) || (busy ? LATER : SOON);
+      const anchor = this.#input() ?? fallback;
       this.#internals.setValidity({ customError: busy, valueMissing: !busy }, why, ...(anchor ? [anchor] : []));
     } else {
       this.#internals.setValidity({});
     }
-    // While it is busy nothing is sent.
-    if (busy && this.#widget) return;
-    const entries = new FormData();
-    if (this.name) for (const receipt of this.receipts) entries.append(this.name, worth(receipt));
-    this.#internals.setFormValue(entries);
+    // Anew once in a turn, and then when it is over: of thousands that are taken off at once each would cost all others.
+    if (this.#entries || this.#renewed) return;
+    this.#entries = new FormData();
+    for (const receipt of this.receipts) this.#enter(receipt);
+    this.#internals.setFormValue(this.#entries);
+    this.#renewed = true;
+    queueMicrotask(() => {
+      this.#renewed = false;
+      this.#weigh();
+    });
+  }
+
+  /** A file is stored: it is the last of them. */
+  #keep(id, receipt) {
+    this.#stored.set(id, receipt);
+    if (!this.#entries) return;
+    this.#enter(receipt);
+    this.#internals.setFormValue(this.#entries);
+  }
+
+  /** A stored file has left the list, or is back in it. */
+  #place(id, receipt) {
+    this.#stored.set(id, receipt);
+    this.#entries = undefined;
+  }
+
+  #enter(receipt) {
+    if (this.name && worth(receipt)) this.#entries.append(this.name, worth(receipt));
   }
 }
 
-/** What stands for a stored file: its id, or the address that another server has told. */
+/** What stands for a stored file: its id, or the address that another server has told, if it has. */
 const worth = ({ id, url }) => id ?? url;
 
 /** Properties that are attributes: texts as they are, truths with what holds when nothing is said. */
@@ -471,20 +586,20 @@ const reflect = (name, get, set) => {
   const property = name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
   Object.defineProperty(PlimsollUpload.prototype, property, { configurable: true, enumerable: true, get, set });
 };
-for (const name of [...TEXTS, ...LISTS, 'name']) {
+for (const name of [...TEXTS, 'name']) {
   reflect(
     name,
     function () {
       return this.getAttribute(name) ?? '';
     },
     function (value) {
-      const text = typeof value === 'object' ? pairs(value).map((pair) => pair.join(': ')).join('\n') : String(value ?? '');
+      const text = String(value ?? '');
       if (text) this.setAttribute(name, text);
       else this.removeAttribute(name);
     },
   );
 }
-for (const [name, byDefault] of Object.entries({ ...TRUTHS, required: false, disabled: false })) {
+for (const [name, byDefault] of Object.entries({ ...TRUTHS, required: false })) {
   reflect(
     name,
     function () {
@@ -492,7 +607,8 @@ for (const [name, byDefault] of Object.entries({ ...TRUTHS, required: false, dis
       return value === null ? byDefault : value !== 'false';
     },
     function (value) {
-      if (!value === !byDefault) this.removeAttribute(name);
+      // What is set to undefined is taken back.
+      if (!(value ?? byDefault) === !byDefault) this.removeAttribute(name);
       else this.setAttribute(name, value ? '' : 'false');
     },
   );
