@@ -91,7 +91,7 @@ test('what is announced: politely, once, and seldom', async ({ widget, net, file
   silence.allowFailedRequests();
   const [good, bad] = [await files.sample('heard.bin', 5_000_000), await files.sample('unheard.bin', 1000)];
   await widget.open();
-  await expect(page.locator('[aria-live], [role=status], [role=alert], [role=log]')).toHaveCount(1);
+  await expect(page.locator(LIVE)).toHaveCount(1);
   await expect(page.locator('[data-pl-announcer]')).toBeEmpty();
   await widget.listen();
   net.behave({ kind: 'slow', rate: 2_000_000 });
@@ -163,6 +163,46 @@ test('a whole job by keyboard, and all that is heard of it', async ({ page, net,
   await expectFocus(page, 'focus after clear');
 });
 
+/** It came within two seconds of a start, and was told with the end of everything, or never. */
+test('a failure right after a start is told while others go on, and is the one that is named', async ({ widget, net, files, silence }) => {
+  silence.allowFailedRequests();
+  const [long, bad] = [await files.sample('goes-on.bin', 12 * MIB), await files.sample('fails.bin', 1000)];
+  await widget.open();
+  await widget.listen();
+  net.behave({ kind: 'stall', after: 2 * MIB });
+  await widget.pick(long);
+  await expect.poll(async () => (await widget.read(long.name)).received).toBeGreaterThan(MIB);
+  const message = 'Not in this drawer.';
+  net.behave({ kind: 'answer', status: 413, body: JSON.stringify({ code: 'too-large', message, retryable: false }), times: 1 });
+  await widget.pick(bad);
+  await widget.waitState(bad.name, 'failed');
+  await expect.poll(() => widget.announced()).toContain(`${bad.name}: ${message}`);
+  expect((await widget.read(long.name)).state).toBe('sending');
+  net.release();
+  await widget.waitState(long.name, 'done');
+});
+
+/** The reason was shown and no more: whoever does not see it had pressed a button, and nothing followed. */
+test('that the server has not deleted a file is read out', async ({ widget, files, page, silence }) => {
+  silence.allowFailedRequests();
+  const sample = await files.sample('kept.bin', 1000);
+  await widget.open();
+  await widget.pick(sample);
+  await expect(widget.uploads).toHaveCount(1);
+  await page.route('**/api/delete_upload', (route) => route.fulfill({ status: 503, body: '' }));
+  const [button, reason] = [widget.uploads.locator('[data-pl-delete]'), widget.uploads.locator('[data-pl-refused]')];
+  await expect(reason).toBeHidden();
+  for (const key of ['Enter', 'Space'] as const) {
+    await pressOn(page, button, key);
+    await expect(reason, 'each time').toBeFocused();
+    await expect(reason).toHaveText('The server did not delete it. Please try again.');
+  }
+  await page.keyboard.press('Tab');
+  await expect(button, 'the next thing is another try').toBeFocused();
+  await expect(page.locator(LIVE)).toHaveCount(1);
+  await expectNoViolations(page, 'not deleted');
+});
+
 test('a button that goes away by itself leaves the focus where a late press does no harm', async ({ page, net, files, silence }) => {
   silence.listen(page);
   const samples = [await files.sample('goes-1.bin', 24 * MIB), await files.sample('goes-2.bin', 24 * MIB)];
@@ -222,13 +262,22 @@ test('from right to left, narrow, and with targets that can be hit', async ({ pa
   await check('cancelled');
 });
 
+/** What speaks by itself. */
+const LIVE = '[aria-live], [role=status], [role=alert], [role=log]';
+
 /** What is heard of that job besides its milestones. */
 const TRANSCRIPT = ['Uploading 1 file', '1 file stored', 'Uploading 1 file', '1 file stored, 1 not. refused.bin: Not in this drawer.'];
 
-/** Tabs to the file input, or to the button that stands for it, and opens the dialog with the space bar. */
+/**
+ * Tabs to the file input, or to the button that stands for it, and opens the dialog with the space bar. It is waited for
+ * before the way there: that reaches a busy page by another line than keys, which had been faster now and then.
+ */
 async function openByKey(page: Page, input: Locator) {
-  await tabTo(page, input);
-  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.keyboard.press('Space')]);
+  const open = async () => {
+    await tabTo(page, input);
+    await page.keyboard.press('Space');
+  };
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), open()]);
   return chooser;
 }
 

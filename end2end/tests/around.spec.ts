@@ -1,6 +1,7 @@
 // The widget and what is around it: the screen that is kept on, a page that is frozen, its language, its own look, and
 // what a folder holds that is not to be read.
 
+import { rm, truncate, writeFile } from 'node:fs/promises';
 import AxeBuilder from '@axe-core/playwright';
 import type { PlimsollUpload } from '../../public/upload-widget.js';
 import { expectNoViolations } from '../fixtures/axe';
@@ -17,6 +18,8 @@ declare global {
     plSaid: string[];
   }
 }
+
+const UNREADABLE = /^The file cannot be read: /;
 
 /** The tag on a plain page, behind the proxy. */
 class Tag extends Widget {
@@ -122,16 +125,81 @@ test('frozen while it sends, the page is right as soon as it wakes', async ({ ta
   test.skip(browserName !== 'chromium', 'only CDP can freeze a page');
   const sample = await files.sample('frozen.bin', 6 * MIB);
   await tag.open();
-  const before = (await server.files()).length;
+  const before = (await server.finished()).length;
   net.behave({ kind: 'slow', rate: 2 * MIB });
   await tag.pick(sample);
   await expect.poll(() => net.passed).toBeGreaterThan(MIB);
   const cdp = await page.context().newCDPSession(page);
   await cdp.send('Page.setWebLifecycleState', { state: 'frozen' });
-  await expect.poll(async () => (await server.files()).length - before, { timeout: 20_000 }).toBe(1);
+  // What is only on its way lies there as well: it is to come to its end while the page sleeps.
+  await expect.poll(async () => (await server.finished()).length - before, { timeout: 20_000 }).toBe(1);
   await cdp.send('Page.setWebLifecycleState', { state: 'active' });
   expect(await tag.waitState(sample.name, 'done', 5000)).toMatchObject({ percent: 100, restarts: 0 });
   expect(net.uploads).toHaveLength(1);
+});
+
+for (const protocol of ['form', 'resumable']) {
+  test(`a file that is gone or cut off before it is sent says so at once, and holds up no other: ${protocol}`, async ({ tag, net, files }) => {
+    const [gone, cut, good] = [await files.sample(`gone ${protocol}.bin`, MIB), await files.sample(`cut ${protocol}.bin`, MIB), await files.sample('there.bin', MIB)];
+    await tag.open();
+    await tag.set({ protocol, concurrency: '1', 'auto-start': 'false' });
+    await tag.pick(gone, cut, good);
+    await tag.waitState(good.name, 'queued');
+    await rm(gone.path);
+    await truncate(cut.path, 1000);
+    await tag.host.evaluate((host: PlimsollUpload) => host.start());
+    // Chromium calls it a failed connection, and Firefox sends what it has and waits for ever for the rest.
+    for (const { name } of [gone, cut]) {
+      expect((await tag.waitState(name, 'failed')).error).toBe('file-changed');
+      await expect(tag.reason(name)).toHaveText(UNREADABLE);
+      await expect(tag.button('retry', name)).toBeVisible();
+    }
+    await tag.waitState(good.name, 'done');
+    expect(net.uploads.filter(({ passed }) => passed > 0), 'of the others not a byte').toHaveLength(1);
+    await tag.button('retry', gone.name).click();
+    await expect(tag.reason(gone.name)).toHaveText(UNREADABLE);
+  });
+}
+
+test('a file that has changed while it was sent is told as that, where the line breaks over it', async ({ tag, net, files, silence, browserName }) => {
+  test.skip(browserName !== 'chromium', 'Firefox reads what is there now');
+  silence.allowFailedRequests();
+  const sample = await files.sample('changes.bin', 16 * MIB);
+  await tag.open();
+  await tag.set({ protocol: 'form', retries: '0' });
+  net.behave({ kind: 'stall', after: 2 * MIB });
+  await tag.pick(sample);
+  await expect.poll(() => net.passed).toBeGreaterThan(MIB);
+  await writeFile(sample.path, 'another beginning', { flag: 'r+' });
+  await net.stop();
+  expect((await tag.waitState(sample.name, 'failed')).error).toBe('file-changed');
+  await expect(tag.reason(sample.name)).toHaveText(UNREADABLE);
+});
+
+test('in the tag the keyboard keeps its place as well: after a stop, another try and a removal', async ({ tag, net, files, page }) => {
+  const samples = [await files.sample('tag-keys-1.bin', 24 * MIB), await files.sample('tag-keys-2.bin', 24 * MIB)];
+  const [first, second] = samples.map(({ name }) => name) as [string, string];
+  await tag.open();
+  net.behave({ kind: 'stall', after: 2 * MIB });
+  await tag.pick(...samples);
+  for (const name of [first, second]) await expect.poll(async () => (await tag.read(name)).received).toBeGreaterThan(MIB);
+  await tag.button('cancel', first).press('Enter');
+  await expect(tag.button('remove', first)).toBeFocused();
+  await tag.button('retry', first).press('Space');
+  await tag.waitState(first, 'sending');
+  await expect(tag.row(first).locator('button:focus')).toHaveCount(1);
+  await tag.button('cancel', first).press('Enter');
+  await tag.button('remove', first).press('Enter');
+  await expect(tag.row(first)).toHaveCount(0);
+  await expect(tag.row(second).locator('button:focus'), 'what has taken its place').toHaveCount(1);
+  await tag.button('cancel-all').press('Enter');
+  await tag.waitState(second, 'cancelled');
+  await tag.button('clear').press('Space');
+  await expect(tag.row(second)).toHaveCount(0);
+  await expect(tag.button('undo')).toBeFocused();
+  net.release();
+  await page.keyboard.press('Enter');
+  await expect(tag.row(second).locator('button:focus')).toHaveCount(1);
 });
 
 test('the camera is asked for where the page says so', async ({ tag }) => {
@@ -186,7 +254,7 @@ test('what cannot be read in a folder is a row with its reason, and the rest goe
     for (const name of sent) await tag.waitState(name, 'done');
     for (const name of ['locked.txt', 'shut']) {
       await tag.waitState(name, 'rejected');
-      await expect(tag.reason(name)).toHaveText('This cannot be read: perhaps you may not, or it is gone.');
+      await expect(tag.reason(name)).toHaveText('This cannot be read: you may not have permission, or it is no longer there.');
     }
     expect((await tag.rows()).map(({ name }) => name).sort()).toEqual([...sent, 'locked.txt', 'shut'].sort());
     await tag.host.evaluate((host: PlimsollUpload) => host.clear());
@@ -208,14 +276,14 @@ test('the words follow the language of the tag, and of what is under way', async
   const headline = tag.form.locator('.pl-headline');
   await expect(headline).toHaveText('Drop files here, or choose them');
   await expect(tag.reason(failed.name)).toHaveText('Only PDF, please.');
-  await expect(tag.reason(large.name)).toHaveText('All files together may have 1 MB at the most.');
+  await expect(tag.reason(large.name)).toHaveText('All files together may be at most 1 MB.');
 
   // What was refused here needs no second language; what a server has said is kept.
   await tag.host.evaluate((host: PlimsollUpload) => (host.lang = 'de'));
   await expect(headline).toHaveText('Dateien hier ablegen oder auswählen');
   await expect(tag.form).toHaveAttribute('lang', 'de');
   await expect(tag.reason(failed.name)).toHaveText('Der Server konnte die Datei nicht speichern. (Only PDF, please.)');
-  await expect(tag.reason(large.name)).toHaveText('Alle Dateien zusammen dürfen höchstens 1 MB haben.');
+  await expect(tag.reason(large.name)).toHaveText('Alle Dateien zusammen dürfen höchstens 1 MB groß sein.');
   await expect(tag.reason(other.name)).toHaveText('Diese Art von Datei wird nicht angenommen. Angenommen werden: BIN.');
   await expect(tag.row(other.name).locator('.pl-source'), 'of what was never sent there is nothing to count').toBeHidden();
   await expect(tag.row(failed.name).locator('.pl-source')).toBeVisible();
@@ -226,7 +294,7 @@ test('the words follow the language of the tag, and of what is under way', async
   // The last word holds, whichever texts come first.
   await tag.host.evaluate((host: PlimsollUpload) => ((host.lang = 'fr'), (host.lang = 'en')));
   await expect(headline).toHaveText('Drop files here, or choose them');
-  await expect(tag.reason(large.name)).toHaveText('All files together may have 1 MB at the most.');
+  await expect(tag.reason(large.name)).toHaveText('All files together may be at most 1 MB.');
   await page.evaluate(() => fetch('/labels/fr.json').then((answer) => answer.text()));
   await expect(tag.form).toHaveAttribute('lang', 'en');
   // Without a word of its own it speaks what the page speaks.

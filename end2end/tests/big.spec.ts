@@ -30,7 +30,7 @@ const test = base.extend<{ pilot: Pilot }>({
 });
 
 test('a file of 1 GiB arrives whole, and memory stays flat', async ({ pilot, server, files }) => {
-  test.setTimeout(180_000);
+  test.setTimeout(300_000);
   const [warm, big] = [await files.sample('warm.bin', 16 * MIB), await files.sample('big.bin', SIZE)];
   const state = async (name: string) => (await pilot.run(() => window.plEyes.rows())).find((row) => row.name === name)?.state;
   await pilot.prepare(installEyes);

@@ -7,6 +7,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { exampleScripts } from '../fixtures/example';
 import { MIB } from '../fixtures/files';
 import { Widget } from '../fixtures/page';
 import { SITE, sha256OfFile } from '../fixtures/server';
@@ -81,4 +82,33 @@ test('what it refuses is refused: a file without its token, and one of a session
   await site.waitState(sample.name, 'failed');
   await expect(site.row(sample.name)).toHaveAttribute('data-error', 'forbidden');
   expect(await readdir(uploaded)).toEqual([]);
+});
+
+/** A new token in the header alone was refused: Django looks at the field first, which is the form's, and old. */
+test('a token that has grown old is renewed by the script of the example', async ({ site, uploaded, files, page, silence }) => {
+  silence.allowFailedRequests();
+  await page.evaluate(`{ const photos = document.querySelector('#photos'); ${exampleScripts().beforeRequest} }`);
+  await site.hydrated();
+  // As after signing in once more, in another tab: the cookie has a new one, the form in this page the old.
+  const cookie = { name: 'csrftoken', value: 'n'.repeat(32), url: site.base };
+  await page.context().addCookies([cookie]);
+  const sample = await files.sample('renewed.png', 1000);
+  await site.pick(sample);
+  await site.waitState(sample.name, 'done');
+
+  // Without any cookie it is asked for after the refusal.
+  await page.context().clearCookies();
+  await page.evaluate(() => {
+    const real = window.fetch;
+    // Stands for a view with @ensure_csrf_cookie.
+    window.fetch = (...args) => {
+      if (args[0] !== '/csrf/') return real(...args);
+      document.cookie = `csrftoken=${'m'.repeat(32)}; path=/`;
+      return Promise.resolve(new Response());
+    };
+  });
+  const late = await files.sample('late.png', 2000);
+  await site.pick(late);
+  await site.waitState(late.name, 'done');
+  expect((await readdir(uploaded)).sort()).toEqual(['late.png', 'renewed.png']);
 });

@@ -16,6 +16,19 @@ test('a file is dropped on the zone', async ({ widget, page }) => {
   await expect(widget.uploads).toHaveCount(1);
 });
 
+test('a click anywhere in the zone opens the dialog', async ({ widget, files, page }) => {
+  const samples = [await files.sample('corner.txt', 10), await files.sample('edge.txt', 11)];
+  for (const [i, sample] of samples.entries()) {
+    // To Firefox a dialog that a driver has answered stays open.
+    await widget.open();
+    const { width, height } = (await widget.drop.boundingBox())!;
+    const choosing = page.waitForEvent('filechooser');
+    await widget.drop.click({ position: i === 0 ? { x: 8, y: 8 } : { x: width - 8, y: height - 8 } });
+    await (await choosing).setFiles(sample.path);
+    await widget.waitState(sample.name, 'done');
+  }
+});
+
 test('a drag that leaves again changes nothing', async ({ widget, net, page }) => {
   await widget.open();
   await drag(page, '[data-pl-drop]', ['dragenter', 'dragover']);

@@ -1,15 +1,19 @@
 // <plimsoll-upload> on pages that know nothing of Leptos: before and after it is defined, moved, removed, several,
 // under a strict policy, from another origin, and inside a form.
 
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Locator, Page } from '@playwright/test';
 import { build } from 'esbuild';
 import type { PlimsollUpload } from '../../public/upload-widget.js';
+import { dropPaths } from '../fixtures/drop';
 import { MIB } from '../fixtures/files';
 import { installWasmWatch } from '../fixtures/memory';
 import { NetProxy } from '../fixtures/netproxy';
 import { Pages } from '../fixtures/pages';
+import { png } from '../fixtures/pictures';
 import { Server } from '../fixtures/server';
 import { expect, test } from '../fixtures/test';
 
@@ -169,14 +173,15 @@ for (const part of ['js', 'wasm', 'css'] as const) {
       // The next pause is one of eight seconds at the least.
       await wait(6);
       const reached = asked;
-      await page.clock.pauseAt((await page.evaluate(() => Date.now())) + 10);
+      await page.clock.pauseAt((await page.evaluate(() => Date.now())) + 1000);
       await usable();
       fails = undefined;
       if (sign === 'a pause') await page.clock.fastForward(60_000);
       else if (sign === 'online') await page.evaluate(() => dispatchEvent(new Event('online')));
       else await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
-      await page.clock.resume();
+      // As long as the clock stands still no pause can run out.
       await expect.poll(() => asked, sign).toBeGreaterThan(reached);
+      await page.clock.resume();
       await tag.alive();
       await expect(before).toBeHidden();
     }
@@ -259,6 +264,63 @@ test('a tag that is made by a script works as one that was written, and takes wh
   await made.input.setInputFiles(sample.path);
   await made.state(sample.name, 'done');
   await expect(parsed.row(sample.name)).toHaveCount(0);
+});
+
+/** React sets to undefined what is not wanted any more, and that was read as false; and `disabled="false"` disables. */
+test('a property that is set to undefined is what it was before; and the attribute disables whatever it says', async ({ page, server, silence }) => {
+  silence.listen(page);
+  await page.goto(`${server.url}/plain.html`);
+  await new Tag(page).alive();
+  const seen = await page.evaluate(() => {
+    const host = document.createElement('plimsoll-upload');
+    const seen: unknown[] = [];
+    const look = () => seen.push([host.multiple, host.directory, host.getAttribute('multiple'), host.getAttribute('directory'), host.accept, host.fields]);
+    look();
+    Object.assign(host, { multiple: false, directory: true, accept: 'image/*', fields: { a: 'b' } });
+    look();
+    Object.assign(host, { multiple: undefined, directory: undefined, accept: undefined, fields: undefined });
+    look();
+    Object.assign(host, { multiple: false, directory: true });
+    Object.assign(host, { multiple: null, directory: null, fields: null });
+    look();
+    host.setAttribute('disabled', 'false');
+    seen.push([host.disabled, host.matches(':disabled')]);
+    host.disabled = false;
+    seen.push([host.disabled, host.matches(':disabled'), host.hasAttribute('disabled')]);
+    host.disabled = true;
+    seen.push([host.disabled, host.matches(':disabled')]);
+    return seen;
+  });
+  const before = [true, false, null, null, '', ''];
+  expect(seen).toEqual([before, [false, true, 'false', '', 'image/*', 'a: b'], before, before, [true, true], [false, false, false], [true, true]]);
+});
+
+/** Three lists of one thing: an attribute that one of them lacks is passed over without a word, or cannot be found. */
+test('every attribute is known to the widget, and has a property and a type', async ({ page, server, silence }) => {
+  silence.listen(page);
+  await page.goto(`${server.url}/plain.html`);
+  await new Tag(page).alive();
+  const { watched, properties } = await page.evaluate(() => {
+    const tag = customElements.get('plimsoll-upload') as unknown as { observedAttributes: string[]; prototype: object };
+    return { watched: tag.observedAttributes, properties: Object.getOwnPropertyNames(tag.prototype) };
+  });
+  const controls = ['name', 'required', 'aria-labelledby', 'aria-label'];
+  const settings = watched.filter((name) => !controls.includes(name)).sort();
+  const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '../..');
+  const [rust, types] = await Promise.all(['src/wire/attributes.rs', 'public/upload-widget.d.ts'].map((file) => readFile(path.join(root, file), 'utf8')));
+  const [read] = rust!.split('#[cfg(test)]');
+  const known = [...read!.matchAll(/^ {12}"([a-z-]+)"(?: if .*)? =>/gm)].map(([, name]) => name!);
+  expect([...new Set(known)].sort()).toEqual(settings);
+  const named = [...settings.filter((name) => name !== 'labels'), 'name', 'required', 'disabled'].map((name) => name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()));
+  const [, members] = /^export class PlimsollUpload [\s\S]*?\{\n([\s\S]*?)^\}/m.exec(types!)!;
+  const typed = [...members!.matchAll(/^ {2}(?:set )?(\w+)(?:\?|\(\w+)?: /gm)].map(([, name]) => name!);
+  const props = types!.split('export type PlimsollUploadProps')[1]!;
+  for (const name of named) {
+    expect(properties, name).toContain(name);
+    expect(typed, name).toContain(name);
+    expect(props, name).toMatch(new RegExp(`'${name}'|^  ${name}\\?:`, 'm'));
+  }
+  expect(props).toContain('  labels?:');
 });
 
 test('a tag that is moved goes on uploading', async ({ page, net, files, silence }) => {
@@ -435,6 +497,94 @@ test('it tells everything, once and in order, and can be told what to do', async
   await tag.state(sample.name, 'done');
   const names = (await told()).map((line) => line.split(' ')[0]);
   expect(names).toEqual(['added', 'before-upload', 'started', 'paused', 'resumed', 'stored', 'ended']);
+});
+
+test('what it tells of refusals, failures and progress is heard outside of a shadow root that it stands in', async ({ page, net, files, silence }) => {
+  silence.listen(page);
+  silence.allowFailedRequests();
+  await page.goto(`${net.url}/plain.html`);
+  await new Tag(page).alive();
+  await page.evaluate(() => {
+    const told: { kind: string; detail: object; at: string }[] = [];
+    Object.assign(window, { told });
+    for (const kind of ['rejected', 'failed', 'progress', 'stored'] as const) {
+      document.addEventListener(`plimsoll-${kind}`, ({ detail, target }) => told.push({ kind, detail: JSON.parse(JSON.stringify(detail)) as object, at: (target as Element).id }));
+    }
+    const around = Object.assign(document.createElement('div'), { id: 'around' });
+    around.attachShadow({ mode: 'open' }).innerHTML = '<plimsoll-upload accept=".bin" retries="0" protocol="form"></plimsoll-upload>';
+    document.body.append(around);
+  });
+  const tag = new Tag(page, page.locator('#around plimsoll-upload'));
+  await tag.alive();
+  type Told = { kind: string; detail: Record<string, unknown>; at: string };
+  const told = () => page.evaluate(() => (window as unknown as { told: Told[] }).told.splice(0));
+
+  const picture = { name: 'photo.png', path: '', size: 3, type: 'image/png' };
+  await tag.host.evaluate((host: PlimsollUpload) => host.add([new File(['png'], 'photo.png', { type: 'image/png' })]));
+  await tag.state('photo.png', 'rejected');
+  expect(await told()).toEqual([
+    { kind: 'rejected', at: 'around', detail: { file: { id: expect.any(Number) as unknown, ...picture }, error: expect.objectContaining({ code: 'type-not-accepted', retryable: false }) as unknown } },
+  ]);
+
+  const sample = await files.sample('told.bin', 3 * MIB);
+  await page.route('**/upload', (route) => route.fulfill({ status: 422, contentType: 'text/plain', body: 'Only boats, please.' }), { times: 1 });
+  await tag.input.setInputFiles(sample.path);
+  await tag.state(sample.name, 'failed');
+  const [failed, ...more] = (await told()).filter(({ kind }) => kind !== 'progress');
+  expect(more).toEqual([]);
+  expect(failed).toMatchObject({ kind: 'failed', at: 'around', detail: { file: { name: sample.name, size: sample.size }, error: { message: 'Only boats, please.', retryable: false } } });
+  expect((failed?.detail.error as { code: string }).code).toMatch(/^[a-z-]+$/);
+
+  net.behave({ kind: 'slow', rate: MIB });
+  await tag.host.evaluate((host: PlimsollUpload) => host.clear());
+  await tag.input.setInputFiles(sample.path);
+  await tag.state(sample.name, 'done');
+  const all = await told();
+  const steps = all.filter(({ kind }) => kind === 'progress').map(({ detail }) => detail as { file: { name: string }; sent: number; received: number });
+  expect(all.at(-1)?.kind, 'none after the end').toBe('stored');
+  expect(steps.length).toBeGreaterThan(2);
+  for (const { file, sent, received } of steps) {
+    expect(file.name).toBe(sample.name);
+    expect(Math.max(sent, received)).toBeLessThanOrEqual(sample.size);
+  }
+  const counts = steps.map(({ received }) => received);
+  expect(counts).toEqual([...counts].sort((a, b) => a - b));
+  expect(new Set(counts).size, 'the server counts').toBeGreaterThan(2);
+});
+
+test('one file by its number is held, goes on, is stopped and taken off, and the others are left alone', async ({ page, net, files, silence }) => {
+  silence.listen(page);
+  net.behave({ kind: 'stall', after: 0 });
+  await page.goto(`${net.url}/plain.html`);
+  const tag = new Tag(page);
+  await tag.alive();
+  const names = ['one.bin', 'two.bin', 'three.bin'];
+  const samples = await Promise.all(names.map((name) => files.sample(name, 1000)));
+  await tag.input.setInputFiles(samples.map(({ path }) => path));
+  for (const name of names) await tag.state(name, 'sending');
+  const act = (what: 'pause' | 'resume' | 'cancel' | 'clear', name: string) =>
+    tag.host.evaluate((host: PlimsollUpload, [what, name]) => host[what as 'pause'](host.files.find((file) => file.name === name)?.id), [what, name]);
+  const states = () => tag.host.evaluate((host: PlimsollUpload) => Object.fromEntries(host.files.map(({ name, state }) => [name, state])));
+  const sending = { 'one.bin': 'sending', 'three.bin': 'sending' };
+  await act('pause', 'two.bin');
+  await expect.poll(states).toEqual({ ...sending, 'two.bin': 'paused' });
+  await act('resume', 'two.bin');
+  await expect.poll(states).toEqual({ ...sending, 'two.bin': 'sending' });
+  await act('cancel', 'two.bin');
+  await expect.poll(states).toEqual({ ...sending, 'two.bin': 'cancelled' });
+  await act('clear', 'two.bin');
+  await expect.poll(states).toEqual(sending);
+  // Also what has not ended, where it is named.
+  await act('clear', 'one.bin');
+  await expect.poll(states).toEqual({ 'three.bin': 'sending' });
+  // A number that there is none of is nobody's.
+  await tag.host.evaluate((host: PlimsollUpload) => {
+    host.pause(4711);
+    host.clear(4711);
+  });
+  expect(await states()).toEqual({ 'three.bin': 'sending' });
+  net.release();
+  await tag.state('three.bin', 'done');
 });
 
 test('before a file is sent the page may rename it, add fields, take its time, and refuse', async ({ page, server, silence }) => {
@@ -643,6 +793,249 @@ test.describe('inside a form', () => {
     }
   });
 
+  /** A page with this tag in a form, alive, and what the form says of it. */
+  async function placed(page: Page, tag: string, home = server.url) {
+    site.page('/', home, `<form>${tag}</form>`);
+    await page.goto(site.url);
+    const made = new Tag(page);
+    await made.alive();
+    const look = () =>
+      made.host.evaluate((host: PlimsollUpload) => {
+        const form = host.form as HTMLFormElement;
+        return { busy: host.busy, valid: form.checkValidity(), value: host.value, sent: new FormData(form).getAll(host.name).join(' ') };
+      });
+    return { tag: made, look };
+  }
+
+  const IDLE = { busy: false, valid: true, value: '', sent: '' };
+
+  /** Of files on their way into the list, and of the end of that, nothing was heard from the second pick on. */
+  test('it holds the form while files are on their way into the list, and lets it go when none has come', async ({ page, browserName, silence }) => {
+    silence.listen(page);
+    await page.addInitScript(() => {
+      const real = createImageBitmap as (...args: unknown[]) => Promise<ImageBitmap>;
+      const held: (() => void)[] = [];
+      Object.assign(window, {
+        plHold: false,
+        plGo: () => held.splice(0).forEach((go) => go()),
+        plHeld: () => held.length,
+        createImageBitmap: async (...args: unknown[]) => {
+          if ((window as unknown as { plHold: boolean }).plHold) await new Promise<void>((go) => held.push(go));
+          return real(...args);
+        },
+      });
+    });
+    const { tag, look } = await placed(page, '<plimsoll-upload name="photo" accept="image/png" downscale="40" thumbnails="false" dotfiles="false"></plimsoll-upload>');
+    const hold = (held: boolean) => page.evaluate((held) => void Object.assign(window, { plHold: held }), held);
+    const shrinks = () => page.evaluate(() => (window as unknown as { plHeld(): number }).plHeld());
+    const go = () => page.evaluate(() => (window as unknown as { plGo(): void }).plGo());
+    await tag.input.setInputFiles(png('first.png', 100, 50));
+    await tag.state('first.png', 'done');
+    const { value: first } = await look();
+    expect(await look()).toEqual({ busy: false, valid: true, value: first, sent: first });
+
+    await hold(true);
+    await tag.input.setInputFiles(png('second.png', 100, 50, 1));
+    await expect.poll(shrinks).toBe(1);
+    await expect(tag.row('second.png')).toHaveCount(0);
+    expect(await look()).toEqual({ busy: true, valid: false, value: first, sent: first });
+    // What the page itself adds holds it at once.
+    await tag.host.evaluate((host: PlimsollUpload) => host.form?.reset());
+    const added = await tag.host.evaluate((host: PlimsollUpload) => {
+      host.add([new File(['no picture'], 'third.png', { type: 'image/png' })]);
+      return [host.busy, host.form?.checkValidity()];
+    });
+    expect(added).toEqual([true, false]);
+    await tag.host.evaluate((host: PlimsollUpload) => host.form?.reset());
+    await hold(false);
+    await go();
+    await expect.poll(look, 'what was on its way does not come any more').toEqual(IDLE);
+    await expect(tag.host.locator('[data-pl-row]')).toHaveCount(0);
+
+    // In portions, and all of them refused.
+    await tag.host.evaluate((host: PlimsollUpload) => host.add(Array.from({ length: 40 }, (_, at) => new File(['x'], `${at}.txt`, { type: 'text/plain' }))));
+    await expect.poll(() => tag.host.evaluate((host: PlimsollUpload) => host.files.filter(({ state }) => state === 'rejected').length)).toBe(40);
+    await expect.poll(look).toEqual(IDLE);
+    await tag.host.evaluate((host: PlimsollUpload) => host.clear());
+
+    if (browserName !== 'chromium') return;
+    // Only its protocol drops folders.
+    const folder = await mkdtemp(path.join(os.tmpdir(), 'plimsoll-dots-'));
+    try {
+      await mkdir(path.join(folder, 'nothing'));
+      await mkdir(path.join(folder, 'dots'));
+      await writeFile(path.join(folder, 'dots', '.hidden'), 'x');
+      for (const name of ['nothing', 'dots']) {
+        // A sign that it was busy with this very one.
+        const went = tag.host.evaluate((host: PlimsollUpload) => {
+          const total = host.shadowRoot?.querySelector('[data-pl-total]') as Element;
+          return new Promise<void>((over) => {
+            const watch = new MutationObserver(() => total.hasAttribute('data-gathering') || over(watch.disconnect()));
+            watch.observe(total, { attributeFilter: ['data-gathering'] });
+          });
+        });
+        await dropPaths(page, [path.join(folder, name)], 'plimsoll-upload [data-pl-drop]');
+        await went;
+        await expect.poll(look, name).toEqual(IDLE);
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  /** No news told of a second try before that was under way: the form was sent without its file. */
+  test('it holds the form again from the moment on in which something is tried again', async ({ page, silence }) => {
+    silence.listen(page);
+    const { tag, look } = await placed(page, '<plimsoll-upload name="letter"></plimsoll-upload>');
+    await tag.host.evaluate((host: PlimsollUpload) => {
+      host.addEventListener('plimsoll-before-upload', ({ detail }) => detail.waitUntil(new Promise(() => undefined)));
+      host.add([new File(['x'], 'held.txt')]);
+    });
+    await expect(tag.row('held.txt')).toHaveCount(1);
+    expect(await look()).toMatchObject({ busy: true, valid: false });
+    await tag.host.evaluate((host: PlimsollUpload) => host.cancel());
+    expect(await look()).toEqual(IDLE);
+    await tag.row('held.txt').locator('[data-pl-action=retry]').click();
+    await expect.poll(look).toMatchObject({ busy: true, valid: false });
+    const retried = await tag.host.evaluate((host: PlimsollUpload) => {
+      host.cancel();
+      const before = host.form?.checkValidity();
+      host.retry();
+      return [before, host.form?.checkValidity()];
+    });
+    expect(retried).toEqual([true, false]);
+  });
+
+  /** As long as something was under way the form kept what it had last been told. */
+  test('what the form would send is at any time what the tag says, and files keep their order', async ({ page, silence }) => {
+    silence.listen(page);
+    await page.addInitScript(() => {
+      const real = ElementInternals.prototype.setFormValue as (...args: unknown[]) => void;
+      Object.assign(window, { plTold: 0 });
+      ElementInternals.prototype.setFormValue = function (this: ElementInternals, ...args: unknown[]) {
+        (window as unknown as { plTold: number }).plTold++;
+        real.apply(this, args);
+      };
+    });
+    const { tag } = await placed(page, '<plimsoll-upload name="page" concurrency="1"></plimsoll-upload>');
+    await tag.host.evaluate((host: PlimsollUpload) => {
+      const wrong: string[] = [];
+      Object.assign(window, { plWrong: wrong });
+      for (const kind of ['added', 'started', 'stored', 'removed', 'restored', 'ended'] as const) {
+        document.addEventListener(`plimsoll-${kind}`, () => {
+          const sent = new FormData(host.form!).getAll(host.name).join(' ');
+          if (sent !== host.value) wrong.push(`${kind}: ${sent} instead of ${host.value}`);
+        });
+      }
+      host.addEventListener('plimsoll-before-upload', ({ detail }) => detail.file.name === 'never.txt' && detail.waitUntil(new Promise(() => undefined)));
+      host.add(['1.txt', '2.txt', '3.txt', '4.txt', 'never.txt'].map((name) => new File([name], name)));
+    });
+    const all = ['1.txt', '2.txt', '3.txt', '4.txt'];
+    /** Names of what the form would send, in their order; and that something is under way. */
+    const sent = () =>
+      tag.host.evaluate((host: PlimsollUpload) => {
+        const names = new Map(host.receipts.map(({ id, name }) => [id, name]));
+        return { names: new FormData(host.form!).getAll(host.name).map((id) => names.get(String(id))), told: host.receipts.map(({ name }) => name), busy: host.busy };
+      });
+    const being = (...names: string[]) => ({ names, told: names, busy: true });
+    await expect.poll(sent).toEqual(being(...all));
+    await tag.row('1.txt').locator('[data-pl-action=remove]').click();
+    await expect.poll(sent).toEqual(being('2.txt', '3.txt', '4.txt'));
+    await tag.host.locator('[data-pl-action=undo]').click();
+    await expect.poll(sent).toEqual(being(...all));
+    expect(await page.evaluate(() => (window as unknown as { plWrong: string[] }).plWrong)).toEqual([]);
+
+    // Of many at once the form hears of the first, and when it is over: of each it would take minutes.
+    const told = () => page.evaluate(() => (window as unknown as { plTold: number }).plTold);
+    const before = await told();
+    await tag.host.locator('[data-pl-action=clear]').click();
+    await expect.poll(sent).toEqual(being());
+    expect((await told()) - before).toBeLessThanOrEqual(2);
+    await tag.host.locator('[data-pl-action=undo]').click();
+    await expect.poll(sent).toEqual(being(...all));
+    const cleared = await tag.host.evaluate((host: PlimsollUpload) => {
+      host.name = 'other';
+      const named = new FormData(host.form!).getAll('other').length;
+      host.clear();
+      return [named, [...new FormData(host.form!)]];
+    });
+    expect(cleared).toEqual([4, []]);
+  });
+
+  /** They counted for nothing: the form was sent without them. */
+  test('what is added before there is a widget holds the form as well', async ({ page, files, silence }) => {
+    silence.listen(page);
+    for (const inside of ['', '<input type="file" name="file" multiple>']) {
+      // Each from a port of its own: what was fetched once is at hand.
+      const net = await NetProxy.start(server.url);
+      try {
+        const open = net.gate(/\.wasm/);
+        site.page('/', net.url, `<form><plimsoll-upload name="letter" server="${net.url}/">${inside}</plimsoll-upload></form>`);
+        await page.goto(site.url);
+        await page.evaluate(() => customElements.whenDefined('plimsoll-upload').then(() => undefined));
+        const host = page.locator('plimsoll-upload');
+        const look = () => host.evaluate((host: PlimsollUpload) => [host.busy, host.form?.checkValidity(), host.validity.customError, host.validationMessage !== '']);
+        expect(await look()).toEqual([false, true, false, false]);
+        const added = await host.evaluate((host: PlimsollUpload) => {
+          host.add([new File(['early'], 'early.txt')]);
+          return [host.busy, host.form?.checkValidity()];
+        });
+        expect(added).toEqual([true, false]);
+        expect(await look()).toEqual([true, false, true, true]);
+        await host.evaluate((host: PlimsollUpload) => host.form?.reset());
+        expect(await look()).toEqual([false, true, false, false]);
+
+        // Until it is stored there is no moment in which the form might be sent.
+        const gaps = host.evaluate(async (host: PlimsollUpload) => {
+          let [gaps, over] = [0, false];
+          host.addEventListener('plimsoll-stored', () => (over = true));
+          host.add([new File(['late'], 'late.txt')]);
+          while (!over) {
+            if (!host.busy || host.form?.checkValidity()) gaps++;
+            await new Promise((later) => setTimeout(later));
+          }
+          return gaps;
+        });
+        open();
+        const tagged = new Tag(page);
+        await tagged.alive();
+        await tagged.state('late.txt', 'done');
+        expect(await gaps).toBe(0);
+        await expect(tagged.row('early.txt')).toHaveCount(0);
+        await expect.poll(look).toEqual([false, true, false, false]);
+        await tagged.input.setInputFiles((await files.sample('then.bin', 100)).path);
+        await tagged.state('then.bin', 'done');
+      } finally {
+        await net.stop();
+      }
+    }
+  });
+
+  /** It was said in the language in which the tag had last been looked at. */
+  test('why the form cannot be sent is said in the language around it', async ({ page, silence }) => {
+    silence.listen(page);
+    const { tag } = await placed(page, '<plimsoll-upload name="letter" required></plimsoll-upload>');
+    const says = () => tag.host.evaluate((host: PlimsollUpload) => host.validationMessage);
+    expect(await says()).toBe('Choose a file.');
+    for (const [lang, text] of [['de', 'Bitte eine Datei auswählen.'], ['fr', 'Choisissez un fichier.'], ['en', 'Choose a file.']] as const) {
+      await page.evaluate((lang) => (document.documentElement.lang = lang), lang);
+      await expect.poll(says).toBe(text);
+    }
+  });
+
+  /** A text that says nothing was none that the browser takes. */
+  test('with words that are empty it is a control all the same', async ({ page, silence }) => {
+    silence.listen(page);
+    const { tag } = await placed(page, '<plimsoll-upload name="letter" required labels="form-requires:&#10;form-busy:"></plimsoll-upload>');
+    const look = () => tag.host.evaluate((host: PlimsollUpload) => [host.validity.valueMissing, host.validity.customError, host.validationMessage]);
+    expect(await look()).toEqual([true, false, 'Choose a file.']);
+    await tag.host.evaluate((host: PlimsollUpload) => {
+      host.addEventListener('plimsoll-before-upload', ({ detail }) => detail.waitUntil(new Promise(() => undefined)));
+      host.add([new File(['x'], 'x.txt')]);
+    });
+    await expect.poll(look).toEqual([false, true, 'Some files are not stored yet.']);
+  });
+
   test('where one file is wanted the form sends one: the next takes the place of the last', async ({ page, files, silence }) => {
     silence.listen(page);
     site.page('/', server.url, `<form><plimsoll-upload name="photo" multiple="false"></plimsoll-upload></form>`);
@@ -749,6 +1142,150 @@ test('the form of a site whose server is not ours: its fields before the file, a
     await tag.input.setInputFiles(sample.path);
     await tag.state(sample.name, 'failed');
     await expect(tag.row(sample.name).locator('[data-pl-reason]')).toHaveText('It said no.');
+  } finally {
+    await site.stop();
+  }
+});
+
+/** As lines they were cut at the first colon and at the end of the first line; without a name the tag did not start. */
+test('hidden fields, and objects set as properties, arrive as they are; what is disabled does not', async ({ page, server, silence }) => {
+  silence.listen(page);
+  const site = await Pages.start();
+  try {
+    site.put('/photos/', { type: 'text/plain', body: 'thank you' });
+    site.page(
+      '/',
+      server.url,
+      '<plimsoll-upload fields="album: sea"><form action="/photos/" method="post" enctype="multipart/form-data">' +
+        '<input type="hidden" name="form1:token" value="a: b"><input type="hidden" name="note" value=" first &#10;&#10; second "><input type="hidden" name="note" value="">' +
+        '<input type="hidden" name="" value="nameless"><input type="hidden" name="off" value="x" disabled><fieldset disabled><input type="hidden" name="off" value="y"></fieldset>' +
+        '<input type="file" name="photo"></form></plimsoll-upload>',
+    );
+    await page.goto(site.url);
+    const tag = new Tag(page);
+    await tag.alive();
+    const hidden: [string, string][] = [['form1:token', 'a: b'], ['note', ' first \r\n\r\n second '], ['note', '']];
+    const send = async (name: string) => {
+      await tag.host.evaluate((host: PlimsollUpload, name) => {
+        host.clear();
+        host.add([new File(['x'], name)]);
+      }, name);
+      await tag.state(name, 'done');
+      return site.posted.at(-1)!;
+    };
+    expect((await send('1.txt')).fields).toEqual([...hidden, ['album', 'sea'], ['photo', '1.txt']]);
+
+    await tag.host.evaluate((host: PlimsollUpload) => {
+      host.clear();
+      host.fields = { 'a:b': ' c:d ', two: 'lines\nhere', none: undefined };
+      host.headers = { 'X-Note': 'e: f' };
+    });
+    await expect(tag.host).toHaveAttribute('fields', 'a:b:  c:d \ntwo: lines\nhere');
+    await tag.alive();
+    // Set up anew, with what is disabled by us by now.
+    const second = await send('2.txt');
+    expect(second.fields).toEqual([...hidden, ['a:b', ' c:d '], ['two', 'lines\r\nhere'], ['photo', '2.txt']]);
+    expect(second.headers).toMatchObject({ 'x-note': 'e: f' });
+
+    // Another object that looks the same as lines; and lines, which are the newer word.
+    for (const [file, set, fields] of [
+      ['3.txt', { a: 'b: c' }, [['a', 'b: c']]],
+      ['4.txt', { 'a: b': 'c' }, [['a: b', 'c']]],
+      ['5.txt', 'd: e: f', [['d', 'e: f']]],
+      ['6.txt', '', []],
+    ] as const) {
+      await tag.host.evaluate((host: PlimsollUpload, set) => {
+        host.clear();
+        if (typeof set === 'string') host.setAttribute('fields', set);
+        else host.fields = set as Record<string, string>;
+      }, set as string | Record<string, string>);
+      if (set === '') await tag.host.evaluate((host) => host.removeAttribute('fields'));
+      await tag.alive();
+      expect((await send(file)).fields).toEqual([...hidden, ...fields, ['photo', file]]);
+    }
+  } finally {
+    await site.stop();
+  }
+});
+
+/** Where it failed the request was sent without what it was asked for. */
+test('a page that cannot say what goes with a request has that try fail, with its words', async ({ page, server, silence }) => {
+  silence.listen(page);
+  const site = await Pages.start();
+  try {
+    site.put('/photos/', { type: 'text/plain', body: 'thank you' });
+    site.page('/', server.url, '<plimsoll-upload action="/photos/" retries="1"></plimsoll-upload>');
+    await page.goto(site.url);
+    const tag = new Tag(page);
+    await tag.alive();
+    await tag.host.evaluate((host: PlimsollUpload) => {
+      let asked = 0;
+      host.beforeRequest = async ({ name }) => {
+        asked += 1;
+        if (name === 'never.txt') throw Object.assign(new Error('Nobody is signed in.'), { retryable: false });
+        if (name === 'late.txt' || asked === 1) throw new Error('No token was to be had.');
+        return { headers: { 'X-Token': 'new', 'X-None': undefined } };
+      };
+    });
+    await tag.alive();
+    const add = (name: string) => tag.host.evaluate((host: PlimsollUpload, name) => host.add([new File(['x'], name)]), name);
+    const reason = (name: string) => tag.row(name).locator('[data-pl-reason]');
+    await add('second.txt');
+    await tag.state('second.txt', 'done');
+    expect(site.posted.map(({ headers, fields }) => [headers['x-token'], headers['x-none'], fields])).toEqual([['new', undefined, [['file', 'second.txt']]]]);
+    await add('late.txt');
+    await tag.state('late.txt', 'failed');
+    await expect(reason('late.txt')).toHaveText('No token was to be had.');
+    await expect(tag.row('late.txt').locator('[data-pl-action=retry]')).toBeVisible();
+    await add('never.txt');
+    await tag.state('never.txt', 'failed');
+    await expect(reason('never.txt')).toHaveText('Nobody is signed in.');
+    expect(site.posted, 'nothing else was sent').toHaveLength(1);
+  } finally {
+    await site.stop();
+  }
+});
+
+/** A promise was an answer that says nothing; and without a function there was only an error of our own. */
+test('what reads the answers has to do so at once, and goes on reading for those that it began with', async ({ page, server, silence }) => {
+  silence.listen(page);
+  silence.allow(/readAnswer answered with a promise/);
+  const site = await Pages.start();
+  try {
+    site.put('/photos/', { type: 'text/plain', body: 'thank you' });
+    site.page('/', server.url, '<form><plimsoll-upload name="photo" action="/photos/"></plimsoll-upload></form>');
+    await page.goto(site.url);
+    const tag = new Tag(page);
+    await tag.alive();
+    const add = (name: string) => tag.host.evaluate((host: PlimsollUpload, name) => host.add([new File(['x'], name)]), name);
+    await tag.host.evaluate((host: PlimsollUpload) => {
+      host.readAnswer = (async () => ({ url: '/photos/1' })) as unknown as PlimsollUpload['readAnswer'];
+    });
+    await tag.alive();
+    await add('1.txt');
+    await tag.state('1.txt', 'failed');
+    await expect(tag.row('1.txt').locator('[data-pl-reason]')).toHaveText('readAnswer answered with a promise.');
+    expect(silence.said.filter((line) => line.includes('readAnswer answered with a promise'))).toHaveLength(1);
+
+    // One is listed: what was set for it reads on.
+    await tag.host.evaluate((host: PlimsollUpload) => {
+      host.readAnswer = () => ({ url: '/photos/2' });
+      host.clear();
+    });
+    await tag.alive();
+    await add('2.txt');
+    await tag.state('2.txt', 'done');
+    await tag.host.evaluate((host: PlimsollUpload) => (host.readAnswer = undefined));
+    await add('3.txt');
+    await tag.state('3.txt', 'done');
+    const look = () => tag.host.evaluate((host: PlimsollUpload) => [host.value, new FormData(host.form!).getAll('photo'), host.receipts.length]);
+    expect(await look()).toEqual(['/photos/2 /photos/2', ['/photos/2', '/photos/2'], 2]);
+    // From an empty list on it is gone. What is taken without an address is nothing that a form could send.
+    await tag.host.evaluate((host: PlimsollUpload) => host.clear());
+    await tag.alive();
+    await add('4.txt');
+    await tag.state('4.txt', 'done');
+    expect(await look()).toEqual(['', [], 1]);
   } finally {
     await site.stop();
   }

@@ -75,7 +75,7 @@ test('a server that asks to come back later is asked again, when it said', async
   const sample = await files.sample('later.bin', 50_000);
   const body = JSON.stringify({ type: 'about:blank', status: 503, code: 'shutting-down', message: 'The server is restarting.', retryable: true });
   await widget.open();
-  net.behave({ kind: 'answer', status: 503, headers: { 'retry-after': '1' }, body, times: 1 });
+  net.behave({ kind: 'answer', status: 503, headers: { 'retry-after': '3' }, body, times: 1 });
   await widget.pick(sample);
   await widget.waitState(sample.name, 'waiting');
   await widget.waitState(sample.name, 'done');

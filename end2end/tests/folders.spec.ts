@@ -208,10 +208,26 @@ test('directories are read until nothing more comes, all the way down, and each 
   }
 });
 
+for (const protocol of ['resumable', 'tus']) {
+  test(`paths go along with uploads in pieces as well: ${protocol}`, async ({ page, net, silence }) => {
+    silence.listen(page);
+    const widget = new Widget(page, net.url, `?protocol=${protocol}`);
+    const told: (string | undefined)[] = [];
+    page.on('request', (request) => {
+      if (request.method() === 'POST' && new URL(request.url()).pathname === '/files') told.push(request.headers()['upload-metadata']);
+    });
+    await widget.open();
+    await page.locator('[data-pl-folder]').evaluate(pickPaths, ['letters/2026/näheres.txt']);
+    await widget.waitState('näheres.txt', 'done');
+    const path = Buffer.from('letters/2026/näheres.txt').toString('base64');
+    expect(told.map((metadata) => metadata?.split(',').map((pair) => pair.split(' ')).find(([key]) => key === 'relativePath')?.[1])).toEqual([path]);
+  });
+}
+
 test.describe('what opens folders cannot be had', () => {
   test.skip(!part, 'a debug build has all its parts at once');
 
-  const reason = 'What opens folders could not be loaded. It is tried again.';
+  const reason = 'The part of this page that opens folders could not be loaded. It will be tried again.';
 
   /** Answers with this status when the part is asked for; the answer tells how often that was. */
   async function refuse(page: Page, silence: Silence, status: () => number): Promise<() => number> {
@@ -236,7 +252,8 @@ test.describe('what opens folders cannot be had', () => {
     await expect(widget.row('papers').locator('[data-pl-reason]')).toHaveText(reason);
     await expect(widget.button('retry', 'papers')).toBeVisible();
     await expect(widget.total, 'nothing is under way').not.toHaveAttribute('data-gathering');
-    await expect.poll(asked, 'by itself').toBeGreaterThan(2);
+    // The pause after this one is long enough to press the button in.
+    await expect.poll(asked, 'by itself').toBeGreaterThan(3);
     await expect(widget.row('papers')).toHaveCount(1);
     status = 200;
     await widget.button('retry', 'papers').click();
@@ -304,7 +321,7 @@ test.describe('what opens folders cannot be had', () => {
       if (gone === 'its row') {
         await widget.button('remove', 'papers').click();
         expect(await tried(), 'it may be brought back').toBeGreaterThan(0);
-        await page.evaluate(() => dispatchEvent(new Event('pagehide')));
+        await page.evaluate(() => new Promise((later) => (dispatchEvent(new Event('pagehide')), setTimeout(later, 100))));
       } else {
         await page.evaluate(() => new Promise((later) => (document.querySelector('plimsoll-upload')!.remove(), setTimeout(later, 100))));
       }
@@ -364,7 +381,8 @@ test.describe('what opens folders cannot be had', () => {
     await widget.waitState('nothing here', 'failed');
     await expect(widget.row('deep').locator('[data-pl-reason]')).toHaveText(reason);
     status = 200;
-    await expect(widget.total).toHaveAttribute('data-done', '51');
+    // Pauses grow to half a minute.
+    await expect(widget.total).toHaveAttribute('data-done', '51', { timeout: 40_000 });
     await widget.waitState('nothing here', 'rejected');
     await expect(widget.row('nothing here').locator('[data-pl-reason]')).toHaveText('This folder is empty.');
     await expect(widget.total).toHaveAttribute('data-failed', '1');

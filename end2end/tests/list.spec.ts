@@ -2,6 +2,7 @@
 
 import type { Page } from '@playwright/test';
 import { MIB } from '../fixtures/files';
+import { withOptions } from '../fixtures/options';
 import { expect, test } from '../fixtures/test';
 
 test('sorted by state: what failed comes first, what is stored last', async ({ widget, net, files, page, silence }) => {
@@ -38,6 +39,7 @@ test('the same file twice is said, and sent when it is wanted', async ({ widget,
   const second = widget.row(sample.name).nth(1);
   await expect(second).toHaveAttribute('data-error', 'duplicate');
   await expect(second.locator('[data-pl-reason]')).toHaveText(/already/);
+  await expect.poll(() => net.passed).toBeGreaterThan(0);
   const sent = net.uploads.length;
   net.release();
   await expect(widget.row(sample.name).first()).toHaveAttribute('data-state', 'done');
@@ -58,6 +60,18 @@ test('leaving the page is asked while something is sent, and only then', async (
   net.release();
   await widget.waitState(sample.name, 'done');
   expect(await asks(page), 'stored').toBe(false);
+});
+
+test('where the page wants no question none is asked', async ({ widget, net, files, page }) => {
+  await withOptions(page, { guard: false });
+  const sample = await files.sample('unguarded.bin', 12 * MIB);
+  await widget.open();
+  net.behave({ kind: 'stall', after: MIB });
+  await widget.pick(sample);
+  await widget.waitState(sample.name, 'sending');
+  expect(await asks(page)).toBe(false);
+  net.release();
+  await widget.waitState(sample.name, 'done');
 });
 
 test('a file is dropped anywhere on the page', async ({ widget, page }) => {

@@ -5,6 +5,7 @@
 import type { Page } from '@playwright/test';
 import { createHash } from 'node:crypto';
 import { MIB } from '../fixtures/files';
+import { Pages } from '../fixtures/pages';
 import { Server } from '../fixtures/server';
 import { expect, test } from '../fixtures/test';
 
@@ -28,12 +29,30 @@ test('several files with their digests, a results page, and the list', async ({ 
   const uploads = await listed(page, '[data-pl-upload]');
   expect(uploads.map(({ name }) => name).sort()).toEqual(samples.map(({ name }) => name).sort());
   const gone = uploads[0]!;
-  const answered = page.waitForResponse((response) => response.request().method() === 'GET' && new URL(response.url()).pathname === '/');
+  const loaded = page.waitForEvent('load');
   await page.locator(`[data-pl-upload][data-id="${gone.id}"] [data-pl-delete]`).click({ force: true });
-  await answered;
-  await page.waitForLoadState('load');
+  await loaded;
   expect((await listed(page, '[data-pl-upload]')).map(({ id }) => id)).toEqual(uploads.slice(1).map(({ id }) => id));
   expect((await fetch(gone.href, { headers: { cookie } })).status).toBeGreaterThanOrEqual(404);
+});
+
+test('what is inside the tag is the form that it was', async ({ page, server, files }) => {
+  const site = await Pages.start();
+  try {
+    const form = '<form action="/photos/" method="post" enctype="multipart/form-data"><input type="hidden" name="album" value="7"><input type="file" name="photo"><button>Upload</button></form>';
+    site.page('/', server.url, `<plimsoll-upload server="${server.url}">${form}</plimsoll-upload>`);
+    site.put('/photos/', { type: 'text/html', body: '<!doctype html><title>Thanks</title><link rel="icon" href="data:,"><p>Thanks' });
+    const sample = await files.sample('photo.bin', 1000);
+    await page.goto(site.url);
+    await page.locator('input[type=file]').setInputFiles(sample.path);
+    await Promise.all([page.waitForURL(/\/photos\/$/), page.locator('button').click({ force: true })]);
+    const [posted, ...more] = site.posted;
+    expect(more).toEqual([]);
+    expect(posted).toMatchObject({ path: '/photos/', fields: [['album', '7'], ['photo', sample.name]] });
+    expect(createHash('sha256').update(posted!.files[0]!).digest('hex')).toBe(sample.sha256);
+  } finally {
+    await site.stop();
+  }
 });
 
 test('there is a way back from the results', async ({ page, server, files }) => {

@@ -49,7 +49,7 @@ for (const [place, query] of PLACES) {
     net.behave({ kind: 'answer', status: 200, headers: { 'content-type': 'text/html' }, body: '<p>Welcome', times: 1 });
     await widget.pick(odd);
     await widget.waitState(odd.name, 'failed');
-    await says(odd.name, 'Failed', 'The answer was not one of an upload server. Whether it is stored is unknown.');
+    await says(odd.name, 'Failed', 'The answer did not come from an upload server. It is not known whether the file is stored.');
 
     // What is held, and what changed meanwhile.
     net.behave({ kind: 'stall', after: 4 * MIB });
@@ -70,8 +70,8 @@ for (const [place, query] of PLACES) {
       changed.name,
       'Failed',
       browserName === 'chromium'
-        ? 'The file cannot be read: its disk is away, or it has changed. What was sent of it is kept. Try again when it is there, or choose it again.'
-        : 'This is not the file that the upload was begun with, or it has changed. It was not sent.',
+        ? 'The file cannot be read: its disk is not connected, you may not have permission, or it has changed. Try again when it can be read, or choose it again.'
+        : 'This is not the file that the upload was begun with, or it has changed. Nothing more was sent.',
     );
 
     // What is under way: three at one time.

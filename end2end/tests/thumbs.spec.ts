@@ -224,11 +224,12 @@ test('rows that are moved keep their pictures', async ({ widget, page }) => {
   const { made } = await pictures(page);
   await widget.input.setInputFiles({ name: 'no.png', mimeType: 'image/png', buffer: Buffer.from('no') });
   await expect(widget.total).toHaveAttribute('data-done', '10');
+  // One for the attempt at what is no image.
+  await expect.poll(async () => (await pictures(page)).made).toBe(made + 1);
   await widget.button('sort').click();
   await expect(page.locator('[data-pl-icon] img')).toHaveCount(9);
   await expect.poll(async () => (await pictures(page)).urls.length).toBe(9);
-  // One for the attempt at what is no image.
-  expect((await pictures(page)).made).toBe(made + 1);
+  expect((await pictures(page)).made, 'and none is made anew').toBe(made + 1);
 });
 
 test('nothing is drawn where pictures are not wanted', async ({ widget, page }) => {

@@ -88,6 +88,30 @@ test('what failed is said; what is sent after that is begun anew', async ({ widg
   expect(await icons(page)).toMatchObject({ own: ['/favicon.svg'], ours: 0 });
 });
 
+/** What had failed before was shown in its place, and then nothing. */
+test('what is held has not ended, also where something else has failed', async ({ widget, net, files, page, silence }) => {
+  silence.allowFailedRequests();
+  const [bad, held] = [await files.sample('tab-failed.bin', 2000), await files.sample('tab-held.bin', 12 * MIB)];
+  await widget.open();
+  const body = JSON.stringify({ code: 'too-large', message: 'No.', retryable: false });
+  net.behave({ kind: 'answer', status: 413, headers: { 'content-type': 'application/problem+json' }, body, times: 1 });
+  await widget.pick(bad);
+  await widget.waitState(bad.name, 'failed');
+  net.behave({ kind: 'stall', after: 6 * MIB });
+  await widget.pick(held);
+  await expect.poll(async () => (await widget.read(held.name)).percent).toBeGreaterThan(40);
+  await widget.button('pause', held.name).click();
+  await widget.waitState(held.name, 'paused');
+  const share = `${String(await widget.total.getAttribute('data-percent'))}% · Plimsoll`;
+  await expect(page).toHaveTitle(share);
+  await page.keyboard.press('Shift');
+  await expect(page, 'looking at it does not end it').toHaveTitle(share);
+  await widget.button('cancel', held.name).click();
+  await widget.waitState(held.name, 'cancelled');
+  await expect(page).toHaveTitle('! · Plimsoll');
+  net.release();
+});
+
 test('a page that changes its title meanwhile gets that back, and one that insists on it has it', async ({ widget, net, files, page }) => {
   const sample = await files.sample('tab-own.bin', 12 * MIB);
   await widget.open();

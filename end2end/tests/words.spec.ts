@@ -196,12 +196,37 @@ test('an element speaks the language of the page around it, fetched from where i
     const sample = await files.sample('suisse.bin', 1_200_000);
     await form.locator('[data-pl-input]').setInputFiles(sample.path);
     await expect(form.locator('[data-pl-status]')).toHaveText(texts('fr').queued!);
+    // Tags of languages know no capitals; and simplified characters are not said to be Chinese of Taiwan.
+    for (const [asked, marked, lang] of [['DE', 'de', 'de'], ['zh-TW', 'zh-Hans', 'zh']] as const) {
+      site.page(`/${asked}`, server.url, `<div lang="${asked}"><plimsoll-upload></plimsoll-upload></div>`);
+      await page.goto(`${site.url}/${asked}`);
+      await expect(form.locator('.pl-headline')).toHaveText(texts(lang)['drop-here']!);
+      await expect(form).toHaveAttribute('lang', marked);
+    }
     // A language without words is English, and says so; nothing is fetched in vain.
     site.page('/pt', server.url, '<div lang="pt"><plimsoll-upload></plimsoll-upload></div>');
     await page.goto(`${site.url}/pt`);
     await expect(form).toHaveAttribute('data-hydrated', 'true');
     await expect(form).toHaveAttribute('lang', 'en');
     await expect(form.locator('.pl-headline')).toHaveText(texts('en')['drop-here']!);
+  } finally {
+    await site.stop();
+  }
+});
+
+/** The page stayed English until it was loaded again. */
+test('words that could not be had are asked for again', async ({ page, server, silence }) => {
+  silence.listen(page);
+  silence.allowFailedRequests();
+  const site = await Pages.start();
+  try {
+    let asked = 0;
+    const headers = { 'access-control-allow-origin': '*', 'access-control-expose-headers': '*' };
+    await page.route('**/labels/de.json', (route) => ((asked += 1) === 1 ? route.fulfill({ status: 503, headers, body: '' }) : route.continue()));
+    site.page('/', server.url, '<div lang="de"><plimsoll-upload></plimsoll-upload></div>');
+    await page.goto(`${site.url}/`);
+    await expect(page.locator('plimsoll-upload .pl-headline')).toHaveText(texts('de')['drop-here']!);
+    expect(asked).toBe(2);
   } finally {
     await site.stop();
   }
