@@ -189,7 +189,7 @@ test('that the server has not deleted a file is read out', async ({ widget, file
   await widget.open();
   await widget.pick(sample);
   await expect(widget.uploads).toHaveCount(1);
-  await page.route('**/api/delete_upload', (route) => route.fulfill({ status: 503, body: '' }));
+  await page.route('**/api/delete_upload', (route) => route.fulfill({ status: 503, contentType: 'text/plain', body: 'Busy.' }));
   const [button, reason] = [widget.uploads.locator('[data-pl-delete]'), widget.uploads.locator('[data-pl-refused]')];
   await expect(reason).toBeHidden();
   for (const key of ['Enter', 'Space'] as const) {

@@ -221,8 +221,8 @@ test('words that could not be had are asked for again', async ({ page, server, s
   const site = await Pages.start();
   try {
     let asked = 0;
-    const headers = { 'access-control-allow-origin': '*', 'access-control-expose-headers': '*' };
-    await page.route('**/labels/de.json', (route) => ((asked += 1) === 1 ? route.fulfill({ status: 503, headers, body: '' }) : route.continue()));
+    const refusal = { status: 503, contentType: 'text/plain', headers: { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'Retry-After' }, body: 'Busy.' };
+    await page.route('**/labels/de.json', (route) => ((asked += 1) === 1 ? route.fulfill(refusal) : route.continue()));
     site.page('/', server.url, '<div lang="de"><plimsoll-upload></plimsoll-upload></div>');
     await page.goto(`${site.url}/`);
     await expect(page.locator('plimsoll-upload .pl-headline')).toHaveText(texts('de')['drop-here']!);
