@@ -221,12 +221,12 @@ pub enum Notice {
 
 /// Whoever carries out commands. Contract: `execute` returns at once and never calls back into the queue before it
 /// has returned; every request ends in exactly one event, `Failed`, `Aborted` or the success of its kind: `Accepted`
-/// for a `SendForm`, `Created` for a `Create` (`Accepted` where nothing is to follow), `Offset` for an `AskOffset`, `Accepted` (when the server says that it
-/// has the whole) or `Offset` for a `SendRange`, `Accepted` also for an `AskOffset` when the answer to that says so;
-/// every `Prepare` in at most one of `Prepared` and `Declined`, for a page may forget to answer;
-/// every `Digest` in exactly one `Digested`;
-/// every `Poll` in exactly one of `Polled` and `PollFailed`, an abandoned one perhaps in neither; when the runtime is
-/// dropped, every request is aborted, every timer cleared, and no event follows.
+/// for a `SendForm`, `Created` for a `Create` (`Accepted` where nothing is to follow), `Offset` for an `AskOffset`,
+/// `Accepted` (when the server says that it has the whole) or `Offset` for a `SendRange`, `Accepted` also for an
+/// `AskOffset` when the answer to that says so; every `Prepare` in at most one of `Prepared`, `Declined` and `Failed`
+/// (the request was not made), for a page may forget to answer; every `Digest` in exactly one `Digested`; every `Poll`
+/// in exactly one of `Polled` and `PollFailed`, an abandoned one perhaps in neither; when the runtime is dropped, every
+/// request is aborted, every timer cleared, and no event follows.
 pub trait Runtime {
     /// Does this.
     fn execute(&self, command: Command);

@@ -80,6 +80,8 @@ pub(super) enum Page {
     Renames,
     /// Do not send it; said when asked about the file, and otherwise agrees.
     Declines,
+    /// It could not find out what goes with the request.
+    Fails,
 }
 
 /// How the digest of a file turns out.
@@ -814,6 +816,10 @@ impl Sim {
                 (5, Event::Declined { file, request, error: ErrorBody::new(ErrorCode::Declined, "No.") })
             }
             Page::Declines => (5, agrees(Answer::default())),
+            Page::Fails => {
+                let error = ErrorBody { retryable: true, ..ErrorBody::new(ErrorCode::Declined, "Not now.") };
+                (5, Event::Failed { file, request, error, status: 0, retry_after_ms: None })
+            }
         };
         self.post(after, Post::Event(event));
     }

@@ -102,6 +102,7 @@ fn page() -> impl Strategy<Value = Vec<Page>> {
         1 => Just(Page::Agrees(90_000)),
         2 => Just(Page::Renames),
         1 => Just(Page::Declines),
+        1 => Just(Page::Fails),
     ];
     prop_oneof![Just(Vec::new()), prop::collection::vec(page, 1..6)]
 }
