@@ -287,7 +287,7 @@ test('the words follow the language of the tag, and of what is under way', async
   await expect(tag.reason(other.name)).toHaveText('Diese Art von Datei wird nicht angenommen. Angenommen werden: BIN.');
   await expect(tag.row(other.name).locator('.pl-source'), 'of what was never sent there is nothing to count').toBeHidden();
   await expect(tag.row(failed.name).locator('.pl-source')).toBeVisible();
-  await expect(tag.reason('most.bin')).toHaveText('Nur 1 Datei ist erlaubt.');
+  await expect(tag.reason('most.bin')).toHaveText('Hier kann nur 1 Datei auf einmal hochgeladen werden.');
 
   await tag.host.evaluate((host: PlimsollUpload) => (host.lang = 'ar'));
   await expect(tag.form).toHaveAttribute('dir', 'rtl');
