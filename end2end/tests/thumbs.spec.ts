@@ -134,6 +134,23 @@ test('of a video that begins in the dark the picture shows what comes a little l
   await expect.poll(async () => (await pictures(page)).urls.length, 'the first is taken back').toBe(1);
 });
 
+test('a browser that forgets what was sought before there was a frame is asked again', async ({ widget, page }) => {
+  await page.addInitScript(() => {
+    const own = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'currentTime')!;
+    // As Firefox does now and then, in the first video that it opens.
+    Object.defineProperty(HTMLMediaElement.prototype, 'currentTime', {
+      ...own,
+      set(this: HTMLMediaElement, time: number) {
+        if (this.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) own.set!.call(this, time);
+      },
+    });
+  });
+  await widget.open();
+  await widget.input.setInputFiles(await film(page, 'first.webm'));
+  const picture = icon(widget.row('first.webm'), 'video').locator('img');
+  expect((await colour(picture, 48, 48))[1], 'green').toBeGreaterThan(120);
+});
+
 test('where the later place of a video is never found its first picture stays, and the next video has its turn', async ({ widget, page }) => {
   await page.addInitScript(() => {
     const own = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'currentTime')!;

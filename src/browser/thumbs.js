@@ -192,11 +192,14 @@ function beginning(file, made) {
         video.preload = 'metadata';
         // Only what was sought is sure to be shown. Where there is nothing to see, there is no width.
         video.onloadedmetadata = () => (video.videoWidth ? (video.currentTime = 0) : reject(new Error('nothing to see')));
+        // Firefox now and then forgets, in the first video that it opens, what was sought before there was a frame.
+        video.onloadeddata = () => video.seeking || (video.currentTime = 0);
         video.onseeked = resolve;
         video.onerror = reject;
         AbortSignal.timeout(PATIENCE_MS).onabort = reject;
         video.src = url;
       });
+      video.onloadeddata = null;
       await drawn();
       // Of some nobody knows how long they are.
       const later = Number.isFinite(video.duration) ? Math.min(1, video.duration / 10) : 0;

@@ -434,6 +434,15 @@ impl Item {
         self.meter = Meter::start(now_ms, 0);
     }
 
+    /// Whether it has its turn, and nothing of it is on its way.
+    fn is_starting(&self) -> bool {
+        match self.phase {
+            Phase::Preparing { midway: false, .. } | Phase::Creating { .. } => true,
+            Phase::Preparing { .. } | Phase::Sending { .. } => self.meta.size > 0 && self.tally.sent.max(self.tally.received) == 0,
+            _ => false,
+        }
+    }
+
     /// What it adds to the sums.
     pub(super) fn share(&self) -> Share {
         let one = |yes: bool| u32::from(yes);
@@ -450,7 +459,7 @@ impl Item {
             paused: one(matches!(phase, Phase::Paused)),
             retryable: one(self.can_retry() && !self.is_duplicate()),
             counting: one(matches!(phase, Phase::Waiting { cause: Cause::Backoff, until_ms: Some(_), .. })),
-            starting: one(matches!(phase, Phase::Preparing { midway: false, .. } | Phase::Creating { .. })),
+            starting: one(self.is_starting()),
             ..Share::default()
         };
         if share.rejected + share.cancelled == 0 {

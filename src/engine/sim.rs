@@ -656,7 +656,8 @@ impl Sim {
             sums.offers.cancel |= row.can_cancel;
             sums.offers.retry |= row.can_retry;
             sums.offers.clear |= row.state.has_ended();
-            sums.starting += u32::from(row.state == RowState::Creating);
+            let unmoved = row.state == RowState::Sending && row.size > 0 && row.sent.max(row.received) == 0;
+            sums.starting += u32::from(unmoved || row.state == RowState::Creating);
             sums.counts_down |= matches!(row.state, RowState::Waiting { seconds: Some(_) });
             self.shown.insert(*id, row);
         }

@@ -214,7 +214,8 @@ pub struct TotalView {
     pub failed: u32,
     /// Files that are queued, running or waiting.
     pub active: u32,
-    /// Of these, about to be sent: set up, or asked about. No work that can wait belongs before theirs.
+    /// Of these, about to be sent: set up, asked about, or without a byte on its way. No work that can wait belongs
+    /// before theirs.
     pub starting: u32,
     /// Whether more files are on their way into the list.
     pub gathering: bool,
