@@ -26,6 +26,8 @@ const MOST_KEPT = 300;
 
 const followed = new Map();
 let atWork = 0;
+/** Whether a video is open: it can take long, and the next one waits in its list, not in the way of images. */
+let filming = false;
 /** The last of those that are worked on one by one. */
 let last = Promise.resolve();
 /** What the policy of the page does not allow; one that was refused is enough. */
@@ -99,8 +101,11 @@ export async function thumbs(form, find) {
   const work = () => {
     planned = false;
     while (!stopped && waiting.length > 0 && atWork < MOST_AT_WORK && total.dataset.starting === '0') {
-      const { row, icon, id, file, open } = waiting.shift();
+      const next = waiting.findIndex(({ open }) => open !== beginning || !filming);
+      if (next < 0) return;
+      const [{ row, icon, id, file, open }] = waiting.splice(next, 1);
       atWork += 1;
+      if (open === beginning) filming = true;
       const made = (picture) => {
         if (kept.size === MOST_KEPT && !kept.has(id)) kept.delete(kept.keys().next().value);
         kept.set(id, picture);
@@ -110,6 +115,7 @@ export async function thumbs(form, find) {
         .catch(() => {})
         .finally(() => {
           atWork -= 1;
+          if (open === beginning) filming = false;
           for (const each of followed.values()) each.plan();
         });
     }
