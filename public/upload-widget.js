@@ -380,6 +380,7 @@ export class PlimsollUpload extends HTMLElement {
     this.#setup = '';
     this.shadowRoot?.replaceChildren();
     this.#stored.clear();
+    this.#early = [];
     this.#entries = this.#renewed = undefined;
     this.#weigh();
   }

@@ -215,6 +215,23 @@ test.describe('of the tag', () => {
     expect(await tag.locator('[data-pl-total]').getAttribute('data-waiting')).toBeNull();
   });
 
+  test('a page that adds a file and starts it, as soon as it hears of the first, starts it', async ({ page }) => {
+    const go = net.gate(REST);
+    const tag = await open(page, '<plimsoll-upload auto-start="false"></plimsoll-upload>');
+    await tag.evaluate((host: PlimsollUpload) => {
+      let heard = false;
+      host.addEventListener('plimsoll-added', () => {
+        if (heard) return;
+        heard = true;
+        host.add([new File(['late'], 'late.txt')]);
+        host.start();
+      });
+      for (const name of ['one.txt', 'two.txt']) host.add([new File([name], name)]);
+    });
+    go();
+    for (const name of ['one.txt', 'two.txt', 'late.txt']) await expect(tag.locator(`[data-name="${name}"]`)).toHaveAttribute('data-state', 'done');
+  });
+
   test('a reset form has nothing that waits; and what nobody waits for any more is not asked for', async ({ page, silence }) => {
     test.skip(!cut, 'a debug build is whole');
     silence.allowFailedRequests();

@@ -141,6 +141,11 @@ impl Runtime {
         self.0.is_whole()
     }
 
+    /// Whether files that have waited are being taken in, and more of them wait.
+    pub(crate) fn has_more(&self) -> bool {
+        self.0.has_more()
+    }
+
     /// Does this after the files have been taken in that wait for it; nothing when none do.
     pub(crate) fn in_turn(&self, then: impl FnOnce() + 'static) {
         self.0.hold_as_well(Box::new(then));

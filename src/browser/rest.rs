@@ -77,6 +77,12 @@ impl Inner {
         self.is_whole() && !self.held.working_off.get()
     }
 
+    /// Whether files that have waited are being taken in, and more of them wait: what a page wants when it hears of one
+    /// has its turn after the others.
+    pub(super) fn has_more(&self) -> bool {
+        self.held.working_off.get() && !self.held.jobs.borrow().is_empty()
+    }
+
     /// Does this after all that waits already, as soon as the bundle is whole. So many files wait with it.
     pub(super) fn hold(self: &Rc<Self>, files: usize, run: Box<dyn FnOnce()>) {
         self.held.jobs.borrow_mut().push(Job { files, run });
@@ -116,6 +122,10 @@ impl Inner {
             Event::Offline => self.offline.set(true),
             Event::Online => self.offline.set(false),
             _ => {}
+        }
+        // What was only supposed is known by now.
+        if matches!(event, Event::Offline | Event::Online) {
+            self.doubt.take();
         }
         if self.is_whole() {
             // Another widget may have made the bundle whole; what this one was told before is older than this.

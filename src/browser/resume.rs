@@ -127,7 +127,8 @@ impl Inner {
     ) {
         let Some(question) = self.speak("HEAD", url, headers) else { return self.unsent(file, request) };
         let url = url.to_owned();
-        self.dispatch(question, request, None, None, move |inner, outcome| match outcome {
+        let of = (id.clone(), url.clone());
+        self.dispatch(question, request, None, Some(of), move |inner, outcome| match outcome {
             Outcome::Answered(answer) if answer.is_success() => {
                 let Some(offset) = answer.number(headers::UPLOAD_OFFSET) else {
                     return failed(file, request, ErrorCode::BadAnswer, answer.status);

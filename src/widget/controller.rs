@@ -80,6 +80,15 @@ pub(crate) struct Reach(Weak<Shared>);
 
 impl Reach {
     pub(super) fn deliver(&self, event: Event) {
+        let Some(shared) = self.0.upgrade() else { return };
+        if shared.runtime.has_more() {
+            let reach = Self(self.0.clone());
+            return shared.runtime.in_turn(move || reach.pass(event));
+        }
+        shared.deliver(event);
+    }
+
+    fn pass(&self, event: Event) {
         if let Some(shared) = self.0.upgrade() {
             shared.deliver(event);
         }
@@ -386,7 +395,7 @@ impl Shared {
             return;
         }
         let shared = Arc::downgrade(self);
-        self.runtime.in_turn(move || Reach(shared).deliver(event));
+        self.runtime.in_turn(move || Reach(shared).pass(event));
     }
 
     #[inline(never)]

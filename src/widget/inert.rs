@@ -42,6 +42,11 @@ impl Runtime {
         true
     }
 
+    /// No file waits here.
+    pub(crate) fn has_more(&self) -> bool {
+        false
+    }
+
     /// Nothing waits here.
     pub(crate) fn in_turn(&self, _then: impl FnOnce() + 'static) {}
 

@@ -176,7 +176,8 @@ fn StoredUpload(
     // A page has one live region, and it is the widget's: a reason that has the focus is read out as well. Whoever is
     // elsewhere by then stays there.
     let read_out = move |_| {
-        let Some(reason) = reason.get_untracked() else { return };
+        // The row may have gone meanwhile, and with it what is known of it.
+        let Some(reason) = reason.try_get_untracked().flatten() else { return };
         let at = reason.owner_document().and_then(|page| page.active_element());
         let row = "[data-pl-upload]";
         if at.is_none_or(|at| at.tag_name() == "BODY" || at.closest(row) == reason.closest(row)) {
