@@ -39,7 +39,7 @@ pub(super) async fn before_request(page: Function, info: FileInfo, again: bool) 
 /// size has said what was stored.
 pub(super) fn read_answer(read: &Function, status: u16, text: &str, url: &str) -> Result<Receipt, ErrorBody> {
     let read = read.call3(&JsValue::NULL, &status.into(), &text.into(), &url.into());
-    let receipt = read.map_err(|thrown| failure(&thrown, ErrorCode::BadAnswer, false))?;
+    let receipt = read.map_err(|thrown| failure(&thrown, ErrorCode::Declined, false))?;
     let size = member(&receipt, "size").as_f64().filter(|size| *size >= 0.0);
     Ok(Receipt {
         id: string(&receipt, "id").and_then(|id| id.parse().ok()).unwrap_or_default(),

@@ -206,7 +206,7 @@ pub enum Notice {
     Missing(FileId),
     /// This file is stored.
     Done(FileId),
-    /// This file failed for good.
+    /// This file failed for good, or was refused after it had been accepted.
     Failed(FileId),
     /// Rows were taken off the list, and can be brought back.
     Removed,

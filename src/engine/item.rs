@@ -438,7 +438,9 @@ impl Item {
     fn is_starting(&self) -> bool {
         match self.phase {
             Phase::Preparing { midway: false, .. } | Phase::Creating { .. } => true,
-            Phase::Preparing { .. } | Phase::Sending { .. } => self.meta.size > 0 && self.tally.sent.max(self.tally.received) == 0,
+            Phase::Preparing { .. } | Phase::Sending { .. } => {
+                self.meta.size > 0 && self.tally.sent.max(self.tally.received) == 0
+            }
             _ => false,
         }
     }

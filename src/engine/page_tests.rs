@@ -5,7 +5,7 @@
 
 use super::{
     Queue,
-    command::{Command, Pairs},
+    command::{Command, Notice, Pairs},
     event::{Answer, Event, FileId, RequestId, Scope},
     news::UploadEvent,
     sim::{Fate, Page, PollFate, Sim},
@@ -66,6 +66,19 @@ fn a_refused_token_is_fetched_once_more_and_no_more() {
     }
 }
 
+/// It gave what the server had refused before, and that was the end.
+#[test]
+fn a_page_that_could_not_fetch_a_new_token_is_asked_for_it_again() {
+    for protocol in [Protocol::Form, Protocol::Resumable] {
+        let mut sim = sim(protocol, &[], &[Page::Agrees(5), Page::Fails, Page::Agrees(5)]);
+        sim.fates = vec![Fate::Unauthorized, Fate::Good, Fate::Good, Fate::Good];
+        let id = sim.add(&[MB])[0];
+        sim.drain();
+        assert_eq!(sim.row(id).state, RowState::Done);
+        assert_eq!(questions(&sim)[..3], [(true, false), (false, true), (false, true)]);
+    }
+}
+
 /// Without a page that is asked everything stays as it was: no second try.
 #[test]
 fn without_a_page_a_refusal_is_the_end() {
@@ -119,6 +132,8 @@ fn what_the_page_declines_is_rejected_with_its_words_and_the_others_go_on() {
     assert_eq!(rows.iter().map(|row| row.state).collect::<Vec<_>>(), [RowState::Rejected, RowState::Done]);
     let error = rows[0].error.clone().unwrap();
     assert_eq!((error.code, error.message.as_str()), (ErrorCode::Declined, "No."));
+    let told = sim.log.iter().any(|(_, command)| *command == Command::Notify(Notice::Failed(ids[0])));
+    assert!(told, "at once: the other goes on for long");
 }
 
 /// A page that sends its form as soon as it hears of the second sent both.
@@ -210,6 +225,25 @@ fn a_page_is_told_of_everything_in_order() {
         ["added", "started", "4 0", "paused", "resumed", "0 0", "stored 10", "ended 1 0", "removed 1.bin"];
     assert_eq!(told, expected);
     assert!(queue.take_news().is_empty(), "each once");
+}
+
+/// A server that counts everything as arrived was believed to have stored it, and the page's refusal vanished.
+#[test]
+fn what_the_page_makes_of_an_answer_is_its_last_word() {
+    for retryable in [false, true] {
+        let mut queue = Queue::new(&options(Protocol::Form), 1);
+        let (file, request) = (F, RequestId(1));
+        queue.handle(Event::Added(vec![Sim::candidate_of(1, 10)]), 0);
+        queue.handle(Event::Sent { file, request, loaded: 10 }, 10);
+        let error = ErrorBody { retryable, ..ErrorBody::new(ErrorCode::Declined, "The site wants a title.") };
+        queue.handle(Event::Failed { file, request, error, status: 200, retry_after_ms: None }, 20);
+        let row = queue.row(file, 20).unwrap();
+        assert_eq!(row.error.unwrap().message, "The site wants a title.");
+        match retryable {
+            true => assert!(matches!(row.state, RowState::Waiting { .. }), "it said that it can help"),
+            false => assert_eq!((row.state, row.can_retry), (RowState::Failed, true), "a person may"),
+        }
+    }
 }
 
 // --- Servers of other people ---

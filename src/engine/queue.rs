@@ -83,6 +83,9 @@ pub struct Queue {
     pub(super) items: Vec<Item>,
     /// Taken off, and can be brought back. Sorted by id.
     pub(super) removed: Vec<Item>,
+    /// Brought meanwhile by lots that were taken off with these, and comes back with them: files, and what the runtime
+    /// could not take.
+    pub(super) late: Vec<(Candidate, Option<ErrorBody>)>,
     pub(super) sums: Share,
     /// Speed over all files.
     pub(super) flow: Meter,
@@ -102,9 +105,9 @@ pub struct Queue {
     /// What tells one file from another, shortened, of every file that was ever listed; sorted.
     marks: Vec<(u32, FileId)>,
     /// Lots of which more comes.
-    lots: Vec<(u32, Wanted, bool)>,
+    pub(super) lots: Vec<(u32, Wanted, bool)>,
     /// Files that were accepted and refused, and not told of yet.
-    gathered: (u32, u32),
+    pub(super) gathered: (u32, u32),
     /// Everything has ended, and that has not been told yet.
     end_untold: bool,
     next_request: u32,
@@ -141,6 +144,7 @@ impl Queue {
             random: Random::new(seed),
             items: Vec::new(),
             removed: Vec::new(),
+            late: Vec::new(),
             sums: Share::default(),
             flow: Meter::start(0, 0),
             flowed: 0,
@@ -293,16 +297,10 @@ impl Queue {
                 self.add(found, wanted, turn);
             }
             Event::Refused { candidate, error } => {
-                if self.find(candidate.id).is_none() {
-                    let phase = match error.retryable {
-                        true => Phase::Failed { error, again: true },
-                        false => Phase::Rejected { reason: error },
-                    };
-                    // Of what is tried again by itself it is only said why it waits.
-                    self.gathered.1 += u32::from(matches!(phase, Phase::Rejected { .. }));
-                    self.list(candidate, phase, turn);
-                    self.announce(turn);
-                }
+                // It does not say of which lot it is: it is not listed where none of them is.
+                let wanted = self.lots.iter().map(|(_, wanted, _)| *wanted).min().unwrap_or(Wanted::AsEver);
+                self.take(candidate, Some(error), wanted, turn);
+                self.announce(turn);
             }
             Event::Found { candidate, url, need } => self.found(candidate, url, need, turn),
             Event::AtHand { file } => {
@@ -369,7 +367,7 @@ impl Queue {
             }
             Event::Declined { file, request, error } => {
                 if let Some(at) = self.asked(file, request) {
-                    self.enter(at, Phase::Rejected { reason: error }, turn);
+                    self.refuse(at, error, turn);
                 }
             }
             Event::Digested { file, request, sha256 } => self.digested(file, request, sha256, turn),
@@ -447,36 +445,47 @@ impl Queue {
 
     fn add(&mut self, candidates: Vec<Candidate>, wanted: Wanted, turn: &mut Turn) {
         for candidate in candidates {
-            // A number that is listed already is the same file told twice.
-            if self.find(candidate.id).is_some() {
-                continue;
-            }
-            if wanted == Wanted::Gone {
-                turn.out.push(Command::Forget { file: candidate.id });
-                continue;
-            }
-            match self.admit(&candidate) {
-                Ok(()) if self.is_listed(&candidate.meta) => {
-                    self.gathered.1 += 1;
-                    let error = ErrorBody::new(ErrorCode::Duplicate, "");
-                    self.list(candidate, Phase::Failed { error, again: true }, turn);
-                }
-                Ok(()) => {
-                    self.gathered.0 += 1;
-                    let phase = match wanted {
-                        Wanted::Hold => Phase::Paused,
-                        Wanted::Stop => Phase::Cancelled,
-                        _ => Phase::Queued { ready: self.options.auto_start || wanted == Wanted::Go },
-                    };
-                    self.list(candidate, phase, turn);
-                }
-                Err(reason) => {
-                    self.gathered.1 += 1;
-                    self.list(candidate, Phase::Rejected { reason }, turn);
-                }
-            }
+            self.take(candidate, None, wanted, turn);
         }
         self.announce(turn);
+    }
+
+    /// Lists what has come, or what the runtime could not take for this reason, if it is to be listed.
+    pub(super) fn take(
+        &mut self,
+        candidate: Candidate,
+        refused: Option<ErrorBody>,
+        wanted: Wanted,
+        turn: &mut Turn,
+    ) {
+        // A number that is listed already is the same file told twice.
+        if self.find(candidate.id).is_some() {
+            return;
+        }
+        let phase = match (refused, wanted) {
+            (refused, Wanted::Off) => return self.late.push((candidate, refused)),
+            (_, Wanted::Gone) => return turn.out.push(Command::Forget { file: candidate.id }),
+            (Some(error), _) if error.retryable => Phase::Failed { error, again: true },
+            (Some(reason), _) => Phase::Rejected { reason },
+            (None, _) => match self.admit(&candidate) {
+                Ok(()) if self.is_listed(&candidate.meta) => {
+                    Phase::Failed { error: ErrorBody::new(ErrorCode::Duplicate, ""), again: true }
+                }
+                Ok(()) => match wanted {
+                    Wanted::Hold => Phase::Paused,
+                    Wanted::Stop => Phase::Cancelled,
+                    _ => Phase::Queued { ready: self.options.auto_start || wanted == Wanted::Go },
+                },
+                Err(reason) => Phase::Rejected { reason },
+            },
+        };
+        match &phase {
+            // Of what is tried again by itself it is only said why it waits.
+            Phase::Failed { error, .. } if error.retryable => {}
+            Phase::Failed { .. } | Phase::Rejected { .. } => self.gathered.1 += 1,
+            _ => self.gathered.0 += 1,
+        }
+        self.list(candidate, phase, turn);
     }
 
     /// Where one file is wanted, what is stored last takes the place of what was stored before, as in a file input. What
@@ -509,7 +518,7 @@ impl Queue {
             if count > 0 && !fits {
                 self.removed.retain(|item| !is_stored(item));
                 if self.removed.is_empty() {
-                    turn.out.push(Command::Disarm { timer: Timer::Undo });
+                    self.end_undo(turn);
                 }
             }
         }
@@ -576,9 +585,15 @@ impl Queue {
             if matches!(item.phase, Phase::Queued { .. })
                 && let Err(reason) = admit::size(&self.options, item.meta.size, &item.way)
             {
-                self.enter(at, Phase::Rejected { reason }, turn);
+                self.refuse(at, reason, turn);
             }
         }
+    }
+
+    /// It was accepted, and is refused after all. Of those that are refused when they come only the sum is told.
+    fn refuse(&mut self, at: usize, reason: ErrorBody, turn: &mut Turn) {
+        self.enter(at, Phase::Rejected { reason }, turn);
+        turn.out.push(Command::Notify(Notice::Failed(self.items[at].id)));
     }
 
     fn remove(&mut self, scope: Scope, turn: &mut Turn) {
@@ -723,7 +738,7 @@ impl Queue {
         if !upload && !each {
             return false;
         }
-        let again = std::mem::take(&mut item.refused);
+        let again = item.refused;
         let midway = matches!(item.phase, Phase::Sending { .. } | Phase::Processing { .. }) && !again;
         let file = news::info(item);
         let request = self.new_request();
@@ -735,6 +750,8 @@ impl Queue {
     fn prepared(&mut self, at: usize, mut answer: Answer, turn: &mut Turn) {
         let item = &mut self.items[at];
         item.admitted = true;
+        // Only now: a page that could not answer is asked for the same once more.
+        item.refused = false;
         // A name has no folders, and a path ends with the name; without one it stays as it is.
         let name = answer.name.take();
         let name = name.as_deref().and_then(|name| name.rsplit('/').next()).filter(|name| !name.is_empty());
@@ -1562,8 +1579,8 @@ impl Queue {
 }
 
 /// What a person wants of the files of a lot that are still to come, by what was wanted of all files meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Wanted {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wanted {
     /// Nothing was said.
     AsEver,
     /// To be sent, without a start of their own.
@@ -1572,7 +1589,9 @@ enum Wanted {
     Hold,
     /// Cancelled.
     Stop,
-    /// Cancelled and off the list: they are not even listed.
+    /// Cancelled and off the list, and come back with what was taken off.
+    Off,
+    /// Cancelled and off the list for good: they are not even listed.
     Gone,
 }
 
@@ -1585,8 +1604,8 @@ impl Wanted {
             | (Event::Retry(Scope::All), Self::Stop) => Self::Go,
             (Event::Pause(Scope::All), Self::AsEver | Self::Go) => Self::Hold,
             (Event::Cancel(Scope::All), Self::AsEver | Self::Go | Self::Hold) => Self::Stop,
-            (Event::TakeOff(Scope::All) | Event::Remove(Scope::All), Self::Stop) => Self::Gone,
-            (Event::Undo, Self::Gone) => Self::Stop,
+            (Event::Remove(Scope::All), Self::Stop) => Self::Gone,
+            (Event::Undo, Self::Off) => Self::Stop,
             _ => self,
         }
     }

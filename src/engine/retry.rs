@@ -28,9 +28,11 @@ pub(super) fn can_help(error: &ErrorBody, status: u16) -> bool {
     }
 }
 
-/// Whether another try makes sense when a person asks for it: also after signing in again, or when nothing is known.
+/// Whether another try makes sense when a person asks for it: also after signing in again, when nothing is known, or
+/// when it was the page that would not have it so.
 pub(super) fn may_be_asked(error: &ErrorBody) -> bool {
-    error.retryable || matches!(error.code, ErrorCode::Unauthorized | ErrorCode::BadAnswer)
+    use ErrorCode::{BadAnswer, Declined, Unauthorized};
+    error.retryable || matches!(error.code, Unauthorized | BadAnswer | Declined)
 }
 
 /// Milliseconds until try number `tries` + 1: capped exponential back-off with full jitter, so that clients who

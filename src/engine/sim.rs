@@ -121,6 +121,14 @@ pub(super) struct Sim {
     /// Lots of which more comes, and those of which nothing is wanted any more.
     lots: BTreeSet<u32>,
     stopped: BTreeSet<u32>,
+    /// Of the latter, those that were taken off: such as come back with an undo, and such as never do.
+    aside: BTreeSet<u32>,
+    lost: BTreeSet<u32>,
+    /// Files of the ones, and of the others.
+    late: BTreeSet<FileId>,
+    never: BTreeSet<FileId>,
+    /// Files that were let go of.
+    forgotten: BTreeSet<FileId>,
     options: Options,
     timers: BTreeMap<Timer, u64>,
     mail: BTreeMap<(u64, u64), Post>,
@@ -215,6 +223,11 @@ impl Sim {
             told_of: BTreeMap::new(),
             lots: BTreeSet::new(),
             stopped: BTreeSet::new(),
+            aside: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            late: BTreeSet::new(),
+            never: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
             options,
             timers: BTreeMap::new(),
             mail: BTreeMap::new(),
@@ -280,11 +293,17 @@ impl Sim {
         if self.stopped.contains(&lot) {
             self.gone.extend(found.iter().map(|candidate| candidate.id));
         }
+        if self.aside.contains(&lot) {
+            self.late.extend(found.iter().map(|candidate| candidate.id));
+        } else if self.lost.contains(&lot) {
+            self.never.extend(found.iter().map(|candidate| candidate.id));
+        }
         if more {
             self.lots.insert(lot);
         } else {
-            self.lots.remove(&lot);
-            self.stopped.remove(&lot);
+            for lots in [&mut self.lots, &mut self.stopped, &mut self.aside, &mut self.lost] {
+                lots.remove(&lot);
+            }
         }
         self.deliver(Event::Gathering { lot, found, more, smaller: false });
     }
@@ -398,7 +417,7 @@ impl Sim {
             }
             Event::Retry(scope) | Event::Resume(scope) | Event::Start(scope) => {
                 if *scope == Scope::All && matches!(event, Event::Retry(_)) {
-                    self.stopped.clear();
+                    self.stopped = &self.aside | &self.lost;
                 }
                 self.wanted(*scope);
             }
@@ -412,9 +431,14 @@ impl Sim {
             Event::Remove(Scope::All) => {
                 self.leave(|row| row.state.has_ended());
                 self.off.clear();
+                self.lost.clone_from(&self.stopped);
+                self.aside.clear();
             }
             Event::TakeOff(scope) => self.lay_aside(*scope),
-            Event::Undo => self.back = std::mem::take(&mut self.off),
+            Event::Undo => {
+                self.back = std::mem::take(&mut self.off);
+                self.aside.clear();
+            }
             Event::LetGo => self.off.clear(),
             Event::AtHand { file } | Event::Changed { file, .. } if self.lacks_its_file(*file) => {
                 self.back = self.off.remove_entry(file).into_iter().collect();
@@ -422,6 +446,8 @@ impl Sim {
             _ => {}
         }
         let undone = matches!(event, Event::Undo);
+        let late = if undone { std::mem::take(&mut self.late) } else { BTreeSet::new() };
+        self.lose_what_stays_off();
         let named = named(&event);
         let current = named.is_none_or(|(file, request)| self.flights.get(&file) == Some(&request));
         if let (Some((file, request)), true) = (named, current)
@@ -436,7 +462,13 @@ impl Sim {
                     | Event::Offset { .. }
             )
         {
-            self.unauthorized.remove(&file);
+            let unanswered = match &event {
+                Event::Failed { error, .. } => error.code == ErrorCode::Declined,
+                event => matches!(event, Event::Aborted { .. }),
+            };
+            if !unanswered {
+                self.unauthorized.remove(&file);
+            }
             match event {
                 Event::Prepared { .. } => {
                     self.answered.insert(file);
@@ -490,6 +522,10 @@ impl Sim {
                 self.gone.remove(id);
             }
         }
+        for id in late {
+            let row = self.queue.row(id, self.now);
+            assert!(row.is_some_and(|row| row.state.has_ended()), "not as the others of its lot: {id:?}");
+        }
         for command in commands {
             self.execute(command);
         }
@@ -507,8 +543,9 @@ impl Sim {
         let (file, word, after): (_, _, &[&str]) = match event {
             UploadEvent::Added { file } => (file, "added", &[""]),
             UploadEvent::Rejected { file, .. } => {
-                // A page may decline at the second asking: what was cancelled before it agreed is asked about again.
-                (file, "rejected", &["", "added", "paused", "resumed", "cancelled"])
+                // A page may decline at the second asking: what failed or was cancelled before it agreed is asked about
+                // again.
+                (file, "rejected", &["", "added", "paused", "resumed", "failed", "cancelled"])
             }
             UploadEvent::Started { file } => (file, "started", &["added", "resumed", "failed", "cancelled"]),
             UploadEvent::Progress { file, .. } => {
@@ -573,9 +610,26 @@ impl Sim {
             (row.id, Off { row, gone, told })
         });
         let off: BTreeMap<_, _> = off.collect();
-        if !off.is_empty() {
+        let some = !off.is_empty();
+        if some {
+            self.off.clear();
+            self.lose_what_stays_off();
             self.gone.extend(off.keys());
             self.off = off;
+        }
+        if scope == Scope::All {
+            // Where nothing was taken off with it there is nothing that it could come back with.
+            let taken = &(&self.stopped - &self.aside) - &self.lost;
+            let lots = if some { &mut self.aside } else { &mut self.lost };
+            lots.extend(taken);
+        }
+    }
+
+    /// What cannot be brought back any more never comes, nor does what its lots have still to bring.
+    fn lose_what_stays_off(&mut self) {
+        if self.off.is_empty() {
+            self.lost.append(&mut self.aside);
+            self.never.append(&mut self.late);
         }
     }
 
@@ -677,7 +731,13 @@ impl Sim {
         };
         if !fits {
             self.off.retain(|_, off| off.row.receipt.is_none());
+            self.lose_what_stays_off();
         }
+        let listed = |id: &&FileId| ids.binary_search(id).is_ok();
+        let none = self.late.iter().chain(&self.never).find(listed);
+        assert_eq!(none, None, "listed, and taken off with its lot");
+        assert!(self.never.is_subset(&self.forgotten), "kept for nothing: {:?}", self.never);
+        assert!(self.late.is_disjoint(&self.forgotten), "it can come back: {:?}", self.late);
         sums.offers.undo = !self.off.is_empty();
         let total = self.queue.total(self.now);
         assert_eq!(total.percent == 100, sums.files > 0 && sums.done == sums.files, "(4) {total:?}");
@@ -792,7 +852,8 @@ impl Sim {
                 self.timers.insert(timer, self.now + u64::from(delay_ms));
             }
             Command::Disarm { timer } => drop(self.timers.remove(&timer)),
-            Command::FetchFile { .. } | Command::Forget { .. } | Command::Notify(_) => {}
+            Command::Forget { file } => drop(self.forgotten.insert(file)),
+            Command::FetchFile { .. } | Command::Notify(_) => {}
         }
     }
 
@@ -804,7 +865,7 @@ impl Sim {
 
     fn put_to_page(&mut self, file: FileId, request: RequestId, upload: bool, again: bool) {
         assert!(!upload || !self.agreed.contains(&file), "asked about twice: {file:?}");
-        assert!(!again || self.unauthorized.remove(&file), "again, and nobody refused");
+        assert!(!again || self.unauthorized.contains(&file), "again, and nobody refused");
         self.questions.insert(request);
         let page = cycle(&mut self.page).unwrap_or(Page::Agrees(0));
         let agrees = |answer| Event::Prepared { file, request, answer };
@@ -1202,6 +1263,11 @@ impl Sim {
         self.told_of.clear();
         self.lots.clear();
         self.stopped.clear();
+        self.aside.clear();
+        self.lost.clear();
+        self.late.clear();
+        self.never.clear();
+        self.forgotten.clear();
         if listens {
             self.meet_page();
         }

@@ -11,6 +11,7 @@ use super::{
     Queue,
     command::{Command, Manifest, Notice, Timer},
     event::{Answer, Candidate, Event, FileId, Need, RequestId, Scope},
+    news::UploadEvent,
     sim::{Fate, Page, PollFate, Sim},
     view::{Hint, RowState, RowView, Witness},
 };
@@ -970,6 +971,8 @@ fn refused_files_are_listed_with_their_reason_and_never_sent() {
     let states: Vec<_> = ids.iter().map(|id| sim.row(*id).state).collect();
     assert_eq!(states, [RowState::Sending, RowState::Rejected, RowState::Sending, RowState::Rejected]);
     assert_eq!(sim.log[0].1, Command::Forget { file: ids[1] });
+    let failed = |command: &Command| matches!(command, Command::Notify(Notice::Failed(_)));
+    assert!(!sim.log.iter().any(|(_, command)| failed(command)), "the sum is told");
     sim.drain();
     let total = sim.queue.total(sim.now);
     assert_eq!((total.files, total.done, total.failed, total.percent), (2, 2, 2, 100));
@@ -985,6 +988,8 @@ fn limits_that_are_learned_late_still_count_before_the_send() {
     let ids = sim.add(&[MB, 11 * MB]);
     sim.deliver(Event::LimitsLearned(Limits { max_file_size: Some(10 * MB), ..Limits::default() }));
     sim.deliver(Event::Start(Scope::All));
+    let told = Command::Notify(Notice::Failed(ids[1]));
+    assert!(sim.log.iter().any(|(_, command)| *command == told), "at once: it had been accepted");
     sim.drain();
     let states = ids.iter().map(|id| sim.row(*id).state).collect::<Vec<_>>();
     assert_eq!(states, [RowState::Done, RowState::Rejected]);
@@ -1374,6 +1379,62 @@ fn what_is_wanted_of_all_holds_for_what_is_still_to_come() {
     // What is wanted of one is wanted of that one.
     let (one, two, _) = wished_for(true, &[Event::Cancel(Scope::One(FileId(1)))]);
     assert_eq!((one, two), (Some(Cancelled), Some(Sending)));
+}
+
+/// A folder that is cancelled and taken off while it is still walked: of what was found until the undo nothing came back,
+/// and what was refused meanwhile was listed all the same.
+#[test]
+fn an_undo_brings_back_what_a_lot_has_brought_meanwhile() {
+    let empty = |number| Event::Refused {
+        candidate: Sim::candidate_of(number, 0),
+        error: ErrorBody::new(ErrorCode::NoFile, "").with_detail("empty-folder"),
+    };
+    let cleared = || {
+        let mut queue = Queue::new(&forms(), 1);
+        queue.handle(portion(1, &[1], true), 0);
+        queue.handle(Event::Cancel(Scope::All), 0);
+        queue.handle(Event::TakeOff(Scope::All), 0);
+        let mut told = queue.handle(portion(1, &[4, 2], true), 0);
+        told.extend(queue.handle(empty(3), 0));
+        assert_eq!((queue.rows().count(), told), (0, vec![]), "and nothing is let go of");
+        queue
+    };
+    let states = |queue: &Queue| {
+        let state = |id: FileId| (id.0, queue.row(id, 0).unwrap().state);
+        queue.rows().map(state).collect::<Vec<_>>()
+    };
+    use RowState::{Cancelled, Rejected};
+    let mut queue = cleared();
+    queue.handle(portion(1, &[5], false), 0);
+    queue.listen();
+    let told = queue.handle(Event::Undo, 0);
+    assert_eq!(notices(&told), [], "an undo is not announced");
+    let all = [(1, Cancelled), (2, Cancelled), (3, Rejected), (4, Cancelled), (5, Cancelled)];
+    assert_eq!(states(&queue), all);
+    let added = |news: &UploadEvent| matches!(news, UploadEvent::Added { .. });
+    assert_eq!(queue.take_news().iter().filter(|news| added(news)).count(), 3, "the page hears of them now");
+
+    // Once it cannot be undone it is for good, also where another undo brings others back.
+    let forget = |number| Command::Forget { file: FileId(number) };
+    for end in [Event::LetGo, Event::Fired(Timer::Undo), Event::Remove(Scope::All)] {
+        let mut queue = cleared();
+        let gone = queue.handle(end, 0);
+        assert!([1, 2, 3, 4].iter().all(|number| gone.contains(&forget(*number))), "{gone:?}");
+        queue.handle(Event::Added(vec![Sim::candidate_of(5, 10)]), 0);
+        queue.handle(Event::Cancel(Scope::All), 0);
+        queue.handle(Event::TakeOff(Scope::All), 0);
+        assert_eq!(queue.handle(portion(1, &[6], true), 0), [forget(6)]);
+        assert_eq!(queue.handle(empty(7), 0), [forget(7)]);
+        queue.handle(Event::Undo, 0);
+        queue.handle(portion(1, &[8], false), 0);
+        assert_eq!(states(&queue), [(5, Cancelled)]);
+    }
+
+    // What is refused while another lot is wanted may be of that one.
+    let mut queue = cleared();
+    queue.handle(portion(2, &[], true), 0);
+    queue.handle(empty(5), 0);
+    assert_eq!(states(&queue), [(5, Rejected)]);
 }
 
 #[test]

@@ -4,10 +4,10 @@
 
 use super::{
     command::{Command, Notice, Timer},
-    event::{FileId, Scope},
+    event::{Candidate, FileId, Scope},
     item::{Item, Phase, Share},
     news::{self, UploadEvent},
-    queue::{Queue, Turn},
+    queue::{Queue, Turn, Wanted},
     resume,
 };
 
@@ -23,10 +23,16 @@ impl Queue {
     /// Takes off what has ended, in such a way that it can be brought back.
     pub(super) fn take_off(&mut self, scope: Scope, turn: &mut Turn) {
         let goes = |item: &Item| item.phase.has_ended() && scope.holds(item.id);
-        if !self.items.iter().any(goes) {
+        let some = self.items.iter().any(goes);
+        if some {
+            self.let_go_of_removed(turn);
+        }
+        if scope == Scope::All {
+            self.turn_lots(Wanted::Stop, if some { Wanted::Off } else { Wanted::Gone });
+        }
+        if !some {
             return;
         }
-        self.let_go_of_removed(turn);
         let (gone, stays) = std::mem::take(&mut self.items).into_iter().partition(goes);
         (self.removed, self.items) = (gone, stays);
         for item in &mut self.removed {
@@ -51,8 +57,9 @@ impl Queue {
         if back.is_empty() {
             return;
         }
+        let late = if scope == Scope::All { std::mem::take(&mut self.late) } else { Vec::new() };
         if self.removed.is_empty() {
-            turn.out.push(Command::Disarm { timer: Timer::Undo });
+            self.end_undo(turn);
         }
         let mut listed = std::mem::take(&mut self.items).into_iter().peekable();
         for mut item in back {
@@ -75,6 +82,12 @@ impl Queue {
             });
         }
         self.items.extend(listed);
+        // An undo is not announced.
+        let gathered = self.gathered;
+        for (candidate, refused) in late {
+            self.take(candidate, refused, Wanted::Stop, turn);
+        }
+        self.gathered = gathered;
     }
 
     /// The file of an unfinished upload comes back, and the row was taken off a moment ago: it is wanted after all.
@@ -87,7 +100,7 @@ impl Queue {
     /// What was taken off stays off.
     pub(super) fn let_go_of_removed(&mut self, turn: &mut Turn) {
         if !self.removed.is_empty() {
-            turn.out.push(Command::Disarm { timer: Timer::Undo });
+            self.end_undo(turn);
         }
         for mut item in std::mem::take(&mut self.removed) {
             let headers = self.headers_of(&item);
@@ -95,6 +108,22 @@ impl Queue {
             if !matches!(item.phase, Phase::Done { .. } | Phase::Rejected { .. }) {
                 turn.out.push(Command::Forget { file: item.id });
             }
+        }
+    }
+
+    /// There is nothing to bring back any more.
+    pub(super) fn end_undo(&mut self, turn: &mut Turn) {
+        turn.out.push(Command::Disarm { timer: Timer::Undo });
+        for (Candidate { id, .. }, _) in std::mem::take(&mut self.late) {
+            turn.out.push(Command::Forget { file: id });
+        }
+        self.turn_lots(Wanted::Off, Wanted::Gone);
+    }
+
+    /// What was wanted so of the rest of a lot is wanted otherwise now.
+    fn turn_lots(&mut self, from: Wanted, to: Wanted) {
+        for (_, wanted, _) in self.lots.iter_mut().filter(|(_, wanted, _)| *wanted == from) {
+            *wanted = to;
         }
     }
 }
