@@ -179,7 +179,7 @@ export class PlimsollUpload extends HTMLElement {
   capture: string;
   /** Largest file, such as `10MB`. */
   maxSize: string | number;
-  /** Most bytes of all files in the list. */
+  /** Most bytes of all files together that are stored or may be. */
   maxTotal: string | number;
   maxFiles: string | number;
   /** Uploads at one time, 1 to 4. */

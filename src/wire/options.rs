@@ -96,11 +96,11 @@ pub struct Options {
     pub multiple: bool,
     /// Accepted kinds, as in `<input accept>`: extensions, MIME types, wildcards. Empty accepts everything.
     pub accept: String,
-    /// Most files in the list at one time; `None` is no limit.
+    /// Most files that are stored or may be, at one time; `None` is no limit.
     pub max_files: Option<u32>,
     /// Largest file, in bytes, where the page wants less than the server allows; `None` is no limit of its own.
     pub max_size: Option<u64>,
-    /// Most bytes of all files in the list together; `None` is no limit.
+    /// Most bytes of all files together that are stored or may be; `None` is no limit.
     pub max_total: Option<u64>,
     /// Whether a folder can be picked by a button of its own. Dropped folders are taken in any case.
     pub directory: bool,
