@@ -185,7 +185,8 @@ impl Inner {
         });
     }
 
-    fn missing(&self, file: FileId) -> Option<Record> {
+    /// What is known of a missing file, if it is one.
+    pub(super) fn missing(&self, file: FileId) -> Option<Record> {
         let missing = self.missing.borrow();
         missing.iter().find(|(missing, _)| *missing == file).map(|(_, record)| record.clone())
     }

@@ -908,12 +908,13 @@ impl Inner {
             dropped.files.retain(|file| !has_dot(&files::relative_path(file)));
         }
         let how = (self.wants_digest(), chosen_for);
+        let paths = self.in_place_of(chosen_for, &mut dropped.files);
         // What may be a folder is not taken in before that is known.
         let at_once = if dropped.place.is_undefined() { AT_ONCE } else { 0 };
         let rest = dropped.files.split_off(dropped.files.len().min(at_once));
         let first = std::mem::replace(&mut dropped.files, rest);
         let handles = std::mem::take(&mut dropped.handles);
-        let (found, pictures) = self.take_in(first, Vec::new(), handles, how);
+        let (found, pictures) = self.take_in(first, paths, handles, how);
         let gathers = !dropped.is_empty();
         if !gathers && pictures.is_empty() {
             return self.added(found, None);
@@ -924,6 +925,20 @@ impl Inner {
         if gathers {
             self.gather(dropped, how, lot);
         }
+    }
+
+    /// The file that was chosen again for one of which nothing is kept comes first and has its path, and the row of
+    /// that goes away: what is there now is another file to every rule, and to the page. Others are new ones beside it.
+    fn in_place_of(&self, chosen_for: Option<FileId>, files: &mut [File]) -> Vec<String> {
+        if let Some(file) = chosen_for.filter(|file| self.missing(*file).is_none())
+            && let Some(old) = self.files.find(file)
+            && let Some(at) = files.iter().position(|new| new.name() == old.file.name())
+        {
+            files.swap(0, at);
+            (self.deliver)(Event::Remove(Scope::One(file)));
+            return vec![old.path];
+        }
+        Vec::new()
     }
 
     /// Gives files their numbers, but for those that are missing ones, and for pictures that are to be made smaller

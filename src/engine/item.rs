@@ -350,9 +350,14 @@ impl Item {
 
     /// Whether the file that its upload was begun with is wanted back: it cannot be read, or is another by now.
     pub(super) fn wants_its_file(&self) -> bool {
+        matches!(self.way, Way::Resumable(Some(_))) && self.can_be_chosen()
+    }
+
+    /// Whether the person may choose its file again: it cannot be read, or is another by now. Where nothing is kept on
+    /// the server it is a new file then, and the runtime takes this one off.
+    pub(super) fn can_be_chosen(&self) -> bool {
         let changed = |error: &ErrorBody| error.code == ErrorCode::FileChanged;
-        matches!(self.way, Way::Resumable(Some(_)))
-            && matches!(&self.phase, Phase::Failed { error, again: true } if changed(error))
+        matches!(&self.phase, Phase::Failed { error, again: true } if changed(error))
     }
 
     /// Whether it can be held without losing what was sent.

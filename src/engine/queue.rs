@@ -328,7 +328,7 @@ impl Queue {
                         Phase::Missing { need } if scope != Scope::All => {
                             turn.out.push(Command::FetchFile { file: self.items[at].id, need });
                         }
-                        Phase::Failed { .. } if scope != Scope::All && self.items[at].wants_its_file() => {
+                        Phase::Failed { .. } if scope != Scope::All && self.items[at].can_be_chosen() => {
                             turn.out.push(Command::FetchFile { file: self.items[at].id, need: Need::Pick });
                         }
                         _ => {}

@@ -1277,7 +1277,11 @@ fn a_file_that_cannot_be_read_waits_for_a_person() {
         !commands.iter().any(|command| matches!(command, Command::Arm { .. } | Command::SendForm { .. }))
     );
     let row = one.row(F, 10).unwrap();
-    assert_eq!((row.state, row.can_retry), (RowState::Failed, true));
+    assert_eq!((row.state, row.can_retry, row.can_resume), (RowState::Failed, true, true));
+    // Or chosen again: of a form nothing is kept, and whatever comes is another file.
+    let commands = one.handle(Event::Resume(Scope::One(F)), 15);
+    assert_eq!(commands, [Command::FetchFile { file: F, need: Need::Pick }]);
+    assert_eq!(one.handle(Event::Resume(Scope::All), 16), [], "a person answers one question at a time");
     let commands = one.handle(Event::Retry(Scope::One(F)), 20);
     assert!(commands.iter().any(|command| matches!(command, Command::SendForm { .. })), "{commands:?}");
 }

@@ -318,7 +318,7 @@ impl Queue {
             can_cancel: !item.phase.has_ended(),
             can_retry: item.can_retry(),
             can_pause: item.can_pause(),
-            can_resume: item.phase.is_held() || item.wants_its_file(),
+            can_resume: item.phase.is_held() || item.can_be_chosen(),
         })
     }
 
