@@ -195,7 +195,8 @@ impl Inner {
         });
     }
 
-    /// Deletes an upload on the server. Nobody waits for the answer; what cannot be deleted expires.
+    /// Deletes an upload on the server, in a moment: Chromium puts off what is aborted, and would still say on its console
+    /// what the server answers to that once its upload is gone. Nobody waits for it; what cannot be deleted expires.
     pub(super) fn discard(self: &Rc<Self>, url: String, headers: &Pairs) {
         // A receipt tells a path at the server that forms go to.
         let url = Url::new_with_base(&url, &self.action).map_or(url, |full| full.href());
@@ -207,7 +208,7 @@ impl Inner {
                 drop(ended);
             }
         });
-        request.send(None);
+        request.send_soon();
         self.discards.borrow_mut().push((url, request));
     }
 

@@ -76,6 +76,8 @@ pub(super) struct Request {
     xhr: XmlHttpRequest,
     listeners: Vec<EventListener>,
     pace: Option<Rc<Pace>>,
+    /// Ends when it is sent.
+    soon: Option<Timeout>,
 }
 
 impl Drop for Request {
@@ -94,7 +96,7 @@ impl Request {
     pub(super) fn open(method: &str, url: &str) -> Option<Self> {
         let xhr = XmlHttpRequest::new().ok()?;
         xhr.open(method, url).ok()?;
-        let request = Self { xhr, listeners: Vec::new(), pace: None };
+        let request = Self { xhr, listeners: Vec::new(), pace: None, soon: None };
         request.header("Accept", "application/json");
         Some(request)
     }
@@ -167,6 +169,14 @@ impl Request {
     /// Sends a text, or nothing.
     pub(super) fn send(&self, body: Option<&str>) {
         let _ = self.xhr.send_with_opt_str(body);
+    }
+
+    /// Sends nothing, after what is under way in the page now.
+    pub(super) fn send_soon(&mut self) {
+        let xhr = self.xhr.clone();
+        self.soon = Some(clock::after(0, move || {
+            let _ = xhr.send();
+        }));
     }
 
     fn listen(
