@@ -1,7 +1,7 @@
 // The widget and what is around it: the screen that is kept on, a page that is frozen, its language, its own look, and
 // what a folder holds that is not to be read.
 
-import { rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, rm, truncate, writeFile } from 'node:fs/promises';
 import AxeBuilder from '@axe-core/playwright';
 import type { PlimsollUpload } from '../../public/upload-widget.js';
 import { expectNoViolations } from '../fixtures/axe';
@@ -140,16 +140,26 @@ test('frozen while it sends, the page is right as soon as it wakes', async ({ ta
 
 for (const protocol of ['form', 'resumable']) {
   test(`a file that is gone or cut off before it is sent says so at once, and holds up no other: ${protocol}`, async ({ tag, net, files }) => {
-    const [gone, cut, good] = [await files.sample(`gone ${protocol}.bin`, MIB), await files.sample(`cut ${protocol}.bin`, MIB), await files.sample('there.bin', MIB)];
+    const made = (name: string, size = MIB) => files.sample(`${name} ${protocol}.bin`, size);
+    const [gone, cut, good] = [await made('gone'), await made('cut'), await made('there')];
+    const small = [await made('small and gone', 1000), await made('small and cut', 1000)];
+    // Of a form all that is there would be sent. Of an empty file there is nothing to begin with.
+    if (protocol === 'form') small.push(await made('small and grown', 1000), await made('empty and gone', 0));
     await tag.open();
     await tag.set({ protocol, concurrency: '1', 'auto-start': 'false' });
-    await tag.pick(gone, cut, good);
+    await tag.pick(gone, cut, ...small, good);
     await tag.waitState(good.name, 'queued');
     await rm(gone.path);
     await truncate(cut.path, 1000);
+    await rm(small[0]!.path);
+    await truncate(small[1]!.path, 10);
+    if (protocol === 'form') {
+      await appendFile(small[2]!.path, 'more');
+      await rm(small[3]!.path);
+    }
     await tag.host.evaluate((host: PlimsollUpload) => host.start());
     // Chromium calls it a failed connection, and Firefox sends what it has and waits for ever for the rest.
-    for (const { name } of [gone, cut]) {
+    for (const { name } of [gone, cut, ...small]) {
       expect((await tag.waitState(name, 'failed')).error).toBe('file-changed');
       await expect(tag.reason(name)).toHaveText(UNREADABLE);
       await expect(tag.button('retry', name)).toBeVisible();

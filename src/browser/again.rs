@@ -357,7 +357,7 @@ async fn is_same(record: &Record, picked: &Picked) -> Option<bool> {
     if !alike(record, &picked.meta()) {
         return Some(false);
     }
-    let sample = sample::of(&picked.file, false).await?;
+    let sample = sample::of(picked, false).await?;
     picked.sample.set(Some(sample));
     Some(record.sample.is_none_or(|known| known == sample))
 }

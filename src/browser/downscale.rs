@@ -21,8 +21,8 @@ pub(super) async fn shrink(picked: Picked, side: u32) -> Picked {
     match made {
         // A handle leads to the file that it was made from.
         Some(file) => {
-            let original = Some(picked.file.size() as u64);
-            Picked { file, original, handle: Rc::default(), ..picked }
+            let (size, original) = (file.size() as u64, Some(picked.size));
+            Picked { file, size, original, handle: Rc::default(), ..picked }
         }
         None => picked,
     }

@@ -21,6 +21,9 @@ use super::{clock, remember};
 pub(super) struct Picked {
     /// The browser's own handle.
     pub(super) file: File,
+    /// Its length in bytes when it was picked: Chromium looks at the disk each time it is asked for it, and the page
+    /// stands still meanwhile.
+    pub(super) size: u64,
     /// Length in bytes of the picture that it was made from, if it was made smaller.
     pub(super) original: Option<u64>,
     /// Whether the SHA-256 of what is stored is wanted.
@@ -48,9 +51,10 @@ pub(super) type Late = RefCell<Vec<(FileId, Picked)>>;
 impl Picked {
     /// A file, and whether its digest is wanted.
     pub(super) fn new(file: File, digest: bool) -> Self {
-        let path = relative_path(&file);
+        let (path, size) = (relative_path(&file), file.size() as u64);
         Self {
             file,
+            size,
             original: None,
             digest,
             path,
@@ -65,7 +69,7 @@ impl Picked {
         FileMeta {
             name: self.file.name(),
             path: self.path.clone(),
-            size: self.file.size() as u64,
+            size: self.size,
             original: self.original,
             modified_ms: Some(self.file.last_modified() as u64),
             media_type: self.file.type_(),

@@ -501,7 +501,7 @@ struct Inner {
     files: Files,
     uploads: Keyed<RequestId, Request>,
     /// Requests that are about to be sent, once their file is known to be the same.
-    unsent: Keyed<RequestId, ()>,
+    unsent: Keyed<RequestId, FileId>,
     /// Requests that the queue does not wait for.
     discards: Keyed<String, Request>,
     /// Uploads that are worth remembering, and their locks once they are held.
@@ -543,7 +543,7 @@ impl Inner {
         let seen = move |inner: &Rc<Self>, picked: &Picked, _| match inner
             .prepare(picked, &id, attempt, &manifest)
         {
-            Some((upload, form)) => inner.dispatch_form(file, request, upload, &form, picked.file.size()),
+            Some((upload, form)) => inner.dispatch_form(file, request, upload, &form, picked.size),
             None => inner.unsent(file, request),
         };
         self.look_at(file, request, picked, true, None, Box::new(seen));
@@ -561,10 +561,10 @@ impl Inner {
         of: Option<(ProgressId, String)>,
         then: Box<Looked>,
     ) {
-        self.unsent.borrow_mut().push((request, ()));
+        self.unsent.borrow_mut().push((request, file));
         let inner = Rc::downgrade(self);
         clock::spawn(async move {
-            let seen = sample::of(&picked.file, glance).await;
+            let seen = sample::of(&picked, glance).await;
             let Some(inner) = inner.upgrade() else { return };
             if take(&mut inner.unsent.borrow_mut(), &request).is_none() {
                 return;
@@ -585,9 +585,9 @@ impl Inner {
         request: RequestId,
         mut upload: Request,
         form: &FormData,
-        size: f64,
+        size: u64,
     ) {
-        self.report_sent(&mut upload, file, request, 0, size as u64);
+        self.report_sent(&mut upload, file, request, 0, size);
         let inner = Rc::downgrade(self);
         upload.on_end(move |outcome| {
             if let Some(inner) = inner.upgrade() {
@@ -699,7 +699,7 @@ impl Inner {
     /// Everything for one upload but the send. `None` when the browser refuses the URL.
     fn prepare(
         &self,
-        Picked { file, digest, .. }: &Picked,
+        Picked { file, size, digest, .. }: &Picked,
         id: &ProgressId,
         attempt: u32,
         manifest: &Manifest,
@@ -728,7 +728,7 @@ impl Inner {
         if self.dialect == Dialect::Plimsoll {
             upload.header(headers::PROGRESS_ID, id.as_str());
             upload.header(headers::ATTEMPT, &attempt.to_string());
-            upload.header(headers::FILE_SIZE, &(file.size() as u64).to_string());
+            upload.header(headers::FILE_SIZE, &size.to_string());
         }
         Some((upload, form))
     }

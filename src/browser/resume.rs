@@ -82,7 +82,7 @@ impl Inner {
         let Some(upload) = self.speak("POST", &self.resumable, &manifest.headers) else {
             return self.unsent(file, request);
         };
-        upload.header(headers::UPLOAD_LENGTH, &(picked.file.size() as u64).to_string());
+        upload.header(headers::UPLOAD_LENGTH, &picked.size.to_string());
         if self.is_tus() {
             upload.header(headers::UPLOAD_METADATA, &metadata(&picked, &manifest.name, &described));
         } else {
@@ -103,7 +103,7 @@ impl Inner {
         self.dispatch(upload, request, None, None, move |inner, outcome| match outcome {
             Outcome::Answered(answer) if answer.is_success() => match answer.location() {
                 // tus knows no other end than the last byte, and here there is none to come.
-                Some(url) if inner.is_tus() && picked.file.size() == 0.0 => {
+                Some(url) if inner.is_tus() && picked.size == 0 => {
                     Event::Accepted { file, request, receipt: receipt(&picked, &url, &id) }
                 }
                 Some(url) => {
@@ -136,7 +136,7 @@ impl Inner {
                 // tus knows no other end than the last byte, and RUFH none without its own word for it.
                 let complete = !inner.is_tus() && answer.says_complete();
                 match inner.files.find(file) {
-                    Some(picked) if inner.is_tus() && offset == picked.file.size() as u64 => {
+                    Some(picked) if inner.is_tus() && offset == picked.size => {
                         Event::Accepted { file, request, receipt: receipt(&picked, &url, &id) }
                     }
                     _ => Event::Offset { file, request, offset, complete },
@@ -165,7 +165,7 @@ impl Inner {
         let slice = picked.file.slice_with_f64_and_f64(offset as f64, end as f64).ok();
         let opened = slice.as_ref().and_then(|_| self.speak("PATCH", &url, &fields));
         let (Some(slice), Some(mut upload)) = (slice, opened) else { return self.unsent(file, request) };
-        let last = end == picked.file.size() as u64;
+        let last = end == picked.size;
         upload.header(headers::UPLOAD_OFFSET, &offset.to_string());
         if self.is_tus() {
             upload.header("Content-Type", "application/offset+octet-stream");
@@ -179,9 +179,8 @@ impl Inner {
         self.dispatch(upload, request, Some(&slice), Some(of), move |inner, outcome| match outcome {
             Outcome::Answered(answer) if answer.is_success() => {
                 let told = answer.number(headers::UPLOAD_OFFSET);
-                let size = picked.file.size() as u64;
                 let complete =
-                    if inner.is_tus() { told == Some(size) } else { last && answer.says_complete() };
+                    if inner.is_tus() { told == Some(picked.size) } else { last && answer.says_complete() };
                 match json::receipt_of(&answer.body) {
                     Some(receipt) if last => Event::Accepted { file, request, receipt },
                     _ if complete => {
@@ -283,7 +282,7 @@ fn receipt(picked: &Picked, url: &str, id: &ProgressId) -> Receipt {
     Receipt {
         id: named.or_else(|| id.as_str().parse().ok()).unwrap_or_else(|| UploadId::from_bits([0; 16])),
         name: picked.file.name(),
-        size: picked.file.size() as u64,
+        size: picked.size,
         media_type: picked.file.type_(),
         sha256: None,
         stored_ms: Date::now() as u64,

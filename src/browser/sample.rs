@@ -3,31 +3,38 @@
 
 use js_sys::Uint8Array;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, File};
+use web_sys::Blob;
+
+use super::files::Picked;
 
 /// Bytes at each end.
 const END: f64 = 65_536.0;
 
-/// The fingerprint; at a `glance` of the last byte only, which tells whether the file can be read at all. `None` when it
-/// cannot: it is gone, has changed on the disk, or is somebody else's.
-pub(super) async fn of(file: &File, glance: bool) -> Option<f64> {
-    let (size, end) = (file.size(), if glance { 1.0 } else { END });
+/// The fingerprint; at a `glance` nothing is taken in, and it is only seen whether the file can be read at all. `None`
+/// when it cannot: it is gone, has changed on the disk, or is somebody else's.
+pub(super) async fn of(Picked { file, size, .. }: &Picked, glance: bool) -> Option<f64> {
+    let size = *size as f64;
+    if glance && size <= END {
+        // To cut a part off has Chromium look at the disk, and the page stands still meanwhile; there may be very many.
+        return read(file, size).await.map(|_| 0.0);
+    }
+    let slice = |from, to| file.slice_with_f64_and_f64(from, to).ok();
+    if glance {
+        return read(&slice(size - 1.0, size)?, 1.0).await.map(|_| 0.0);
+    }
     let mut hash = Hash(0xcbf2_9ce4_8422_2325);
-    for (from, to) in [(0.0, end.min(size)), ((size - end).max(0.0), size)] {
-        if glance && to < size {
-            continue;
-        }
-        let part: Blob = file.slice_with_f64_and_f64(from, to).ok()?;
-        let read = Uint8Array::new(&JsFuture::from(part.array_buffer()).await.ok()?).to_vec();
-        // Of a file that was cut off meanwhile there may be less.
-        if read.len() as f64 != to - from {
-            return None;
-        }
-        hash.take_in(&read);
+    for (from, to) in [(0.0, END.min(size)), ((size - END).max(0.0), size)] {
+        hash.take_in(&read(&slice(from, to)?, to - from).await?.to_vec());
     }
     hash.take_in(&(size as u64).to_be_bytes());
     // As much of it as a number of JavaScript holds exactly.
     Some((hash.0 >> 11) as f64)
+}
+
+/// So many bytes. Of a file that was cut off meanwhile there may be less.
+async fn read(part: &Blob, length: f64) -> Option<Uint8Array> {
+    let read = Uint8Array::new(&JsFuture::from(part.array_buffer()).await.ok()?);
+    (f64::from(read.length()) == length).then_some(read)
 }
 
 /// FNV-1a with 64 bits.

@@ -22,7 +22,7 @@ use crate::{
         event::{Event, FileId, RequestId, Scope},
         news::FileInfo,
         view::{Lack, Offers, RowState, RowView, TotalView, Waiting},
-        window::{Sight, Window},
+        window::{SHORT, Sight, Window},
     },
     wire::{Options, Receipt, options::find},
 };
@@ -41,6 +41,10 @@ use super::{
 /// nobody finds old news in it.
 const SILENCE_MS: u64 = 10_000;
 
+/// The line over a long list is drawn at most this often, in milliseconds: small files end by the hundred in a second,
+/// and each picture of their sum is work that the next ones wait for.
+const DRAWN_MS: u64 = 250;
+
 /// What takes the focus over from a button that a person has pressed and that is gone.
 const BUTTON: &str = "button:not([hidden])";
 
@@ -57,6 +61,8 @@ struct Shared {
     inbox: Mutex<Inbox<Event>>,
     rows: ArcRwSignal<Vec<Row>>,
     total: ArcRwSignal<TotalView>,
+    /// The same as it was last drawn.
+    shown: ArcRwSignal<TotalView>,
     said: ArcRwSignal<String>,
     /// What is said of files that wait until they can be taken in.
     waits: ArcRwSignal<Option<Word>>,
@@ -131,6 +137,7 @@ struct Core {
     window: Window,
     announcer: Announcer,
     said_ms: u64,
+    shown_ms: u64,
     ticking: bool,
 }
 
@@ -196,11 +203,13 @@ impl Controller {
                     window: Window::default(),
                     announcer: Announcer::default(),
                     said_ms: 0,
+                    shown_ms: 0,
                     ticking: false,
                 }),
                 inbox: Mutex::default(),
                 rows: ArcRwSignal::default(),
                 total: ArcRwSignal::default(),
+                shown: ArcRwSignal::default(),
                 said: ArcRwSignal::default(),
                 waits: ArcRwSignal::default(),
                 waiting: AtomicU32::new(0),
@@ -260,6 +269,11 @@ impl Controller {
     /// The list in figures.
     pub(crate) fn total(&self) -> ArcRwSignal<TotalView> {
         self.0.total.clone()
+    }
+
+    /// The same for words and pictures: of a long list not each change.
+    pub(crate) fn shown(&self) -> ArcRwSignal<TotalView> {
+        self.0.shown.clone()
     }
 
     /// Sorts the rows by state, what needs the person first, or as they were added.
@@ -340,6 +354,7 @@ impl Shared {
         }
         if self.total.with_untracked(|old| *old != total) {
             self.runtime.busy(total.is_busy());
+            self.shown.set(total.clone());
             self.total.set(total);
         }
         if self.waiting.swap(files, Relaxed) != files
@@ -576,7 +591,14 @@ impl Shared {
             });
         }
         let speaks = self.said.with_untracked(|said| !said.is_empty());
-        self.tick(core, total.counts_down || core.announcer.owes() || (speaks && total.active == 0));
+        let rests = total.active as usize > SHORT && now_ms < core.shown_ms + DRAWN_MS;
+        let behind = self.shown.with_untracked(|shown| *shown != total);
+        if behind && !rests {
+            core.shown_ms = now_ms;
+            self.shown.set(total.clone());
+        }
+        let owes = core.announcer.owes() || (behind && rests);
+        self.tick(core, total.counts_down || owes || (speaks && total.active == 0));
         let (changed, busy) =
             self.total.with_untracked(|old| (*old != total, old.is_busy() != total.is_busy()));
         if busy {

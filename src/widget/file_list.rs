@@ -59,6 +59,7 @@ pub(crate) fn TotalLine(
     controller: Controller,
 ) -> impl IntoView {
     let (total, labels, waits) = (controller.total(), controller.labels(), controller.waits());
+    let shown = controller.shown();
     let line = {
         let (total, waits) = (total.clone(), waits.clone());
         facts(move |tell| {
@@ -77,18 +78,15 @@ pub(crate) fn TotalLine(
         })
     };
     let sum: Arc<dyn Fn() -> String + Send + Sync> = {
-        let (total, labels) = (total.clone(), labels.clone());
+        let (shown, labels) = (shown.clone(), labels.clone());
         Arc::new(move || {
             labels.with(|labels| match waits.get() {
                 Some(word) => labels.text(word),
-                None => total.with(|total| text::total(labels, total)),
+                None => shown.with(|total| text::total(labels, total)),
             })
         })
     };
-    let level = {
-        let (total, sum) = (total.clone(), Arc::clone(&sum));
-        Arc::new(move || Level { spoken: sum(), ..total.with(level) })
-    };
+    let spoken = Arc::clone(&sum);
     let by_state = RwSignal::new(false);
     let sort = {
         let (total, controller) = (total.clone(), controller.clone());
@@ -126,12 +124,15 @@ pub(crate) fn TotalLine(
                 {all("clear", Word::Clear, |total| total.offers.clear, Event::TakeOff)}
                 {all("undo", Word::Undo, |total| total.offers.undo, |_| Event::Undo)}
             </div>
-            <ProgressBar name=says(&labels, Word::AllFiles) level/>
+            <ProgressBar
+                name=says(&labels, Word::AllFiles)
+                level=Arc::new(move || shown.with(level))
+                spoken=Box::new(move || spoken())
+            />
         </div>
     }
 }
 
-/// Without its words.
 fn level(total: &TotalView) -> Level {
     // Whole numbers throughout; dividing first keeps a hundred times a size within 64 bits.
     let sent = total.sent.min(total.size) / (total.size / 100).max(1);
@@ -140,6 +141,5 @@ fn level(total: &TotalView) -> Level {
         sent_percent: (sent.min(100) as u8).max(total.percent),
         // Of what is only on its way into the list nobody knows how much it is.
         known: total.listed > 0 || !total.gathering,
-        spoken: String::new(),
     }
 }

@@ -176,7 +176,7 @@ pub(crate) fn FileRow(
                     {words(|labels, row| text::percent(labels, row.percent))}
                 </bdi>
             </div>
-            <ProgressBar name=words(|_, row| text::whole_name(row)) level=Arc::new(row.worded(level))/>
+            <ProgressBar name=words(|_, row| text::whole_name(row)) level=Arc::new(row.worded(|_, row| level(row))) spoken=words(text::spoken)/>
             <div class="pl-row-foot">
                 <div class="pl-words">
                     <p class="pl-status" part="status" data-pl-status="">
@@ -204,12 +204,11 @@ pub(crate) fn FileRow(
     }
 }
 
-fn level(labels: &Labels, row: &RowView) -> Level {
+fn level(row: &RowView) -> Level {
     Level {
         percent: row.percent,
         sent_percent: row.sent_percent,
         known: !matches!(row.state, RowState::Processing | RowState::Checking),
-        spoken: text::spoken(labels, row),
     }
 }
 

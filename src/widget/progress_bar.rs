@@ -11,7 +11,7 @@ use super::{
 };
 
 /// What a bar shows at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Level {
     /// The solid layer, 0 to 100.
     pub(crate) percent: u8,
@@ -19,8 +19,6 @@ pub(crate) struct Level {
     pub(crate) sent_percent: u8,
     /// Whether there is a number at all; otherwise the bar only says that something goes on.
     pub(crate) known: bool,
-    /// The same in words, for a screen reader.
-    pub(crate) spoken: String,
 }
 
 /// The bar, named after what it measures.
@@ -30,6 +28,8 @@ pub(crate) fn ProgressBar(
     name: Said,
     /// What to show.
     level: Arc<dyn Fn() -> Level + Send + Sync>,
+    /// The same in words, for a screen reader.
+    spoken: Said,
 ) -> impl IntoView {
     let drawn = |of: fn(&Level) -> u8| -> Facts {
         let level = Arc::clone(&level);
@@ -40,7 +40,7 @@ pub(crate) fn ProgressBar(
         let level = level();
         tell("aria-label", Some(name()));
         tell("aria-valuenow", level.known.then(|| level.percent.to_string()));
-        tell("aria-valuetext", Some(level.spoken));
+        tell("aria-valuetext", Some(spoken()));
     });
     view! {
         <div class="pl-bar" part="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" {..told}>

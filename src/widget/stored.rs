@@ -17,13 +17,17 @@ const SHOWN: usize = 50;
 /// Milliseconds that the list stays as it is drawn while nobody wants it otherwise: small files come by the hundred in a
 /// second, and drawing each of them by itself was a fifth of all the work of the page.
 const PAUSE_MS: u32 = 500;
+/// As long as more come in each pause the next one is twice as long, up to this: most of what would be drawn is out of
+/// the list again before anybody has read it.
+const LONGEST_MS: u32 = 4000;
 /// Where the deleting form is sent.
 const DELETE_ACTION: &str = "/api/delete_upload";
 
 /// The list, kept up to date by whoever holds the signal.
 #[component]
 pub fn StoredUploads(
-    /// The stored files, newest first. Changes that come fast are shown together, twice in a second.
+    /// The stored files, newest first. Changes that come fast are shown together, twice in a second, and less often when they go
+    /// on for long.
     uploads: RwSignal<Vec<Receipt>>,
     /// Language of the texts; see [`Options::lang`], but the page around is not asked.
     #[prop(optional, into)]
@@ -106,6 +110,8 @@ struct Pace {
     /// What is drawn.
     drawn: StoredValue<Vec<Receipt>>,
     now: StoredValue<Now>,
+    /// Milliseconds.
+    pause: StoredValue<u32>,
     goes_on: RwSignal<()>,
 }
 
@@ -125,7 +131,7 @@ enum Now {
 impl Pace {
     fn new() -> Self {
         let (drawn, now) = (StoredValue::default(), StoredValue::new(Now::Begins));
-        Self { drawn, now, goes_on: RwSignal::new(()) }
+        Self { drawn, now, pause: StoredValue::new(PAUSE_MS), goes_on: RwSignal::new(()) }
     }
 
     /// Whether what is drawn stays as it is; whoever asks is called again when it need not any more.
@@ -138,13 +144,15 @@ impl Pace {
         };
         self.now.set_value(next);
         if next == Now::Rests {
-            questions.with_value(|questions| questions.rest(PAUSE_MS, move || self.go_on()));
+            questions.with_value(|questions| questions.rest(self.pause.get_value(), move || self.go_on()));
         }
         stays
     }
 
     fn go_on(self) {
         let is_behind = self.now.get_value() == Now::IsBehind;
+        self.pause
+            .update_value(|pause| *pause = if is_behind { LONGEST_MS.min(*pause * 2) } else { PAUSE_MS });
         self.hurry();
         if is_behind {
             self.goes_on.set(());
