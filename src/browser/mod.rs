@@ -62,8 +62,8 @@ const AT_ONCE: usize = 32;
 /// So long a network that only the browser says is gone is believed to be.
 const DOUBT_MS: u32 = 10_000;
 
-/// After so long texts that could not be had are asked for again.
-const TEXTS_AGAIN_MS: u32 = 5_000;
+/// After so long texts that could not be had are asked for again; after twice as long each further time, up to the last.
+const TEXTS_AGAIN_MS: (u32, u32) = (5_000, 300_000);
 
 /// Carries out the commands of one queue. Dropping it aborts its requests, clears its timers and removes its
 /// listeners; no event follows. A browser has one thread, so the wrapper only satisfies the framework's types.
@@ -133,6 +133,7 @@ impl Runtime {
             doubt: RefCell::new(None),
             texts: RefCell::new(None),
             texts_again: RefCell::new(None),
+            texts_ms: Cell::new(TEXTS_AGAIN_MS.0),
         })))
     }
 
@@ -235,7 +236,9 @@ impl Runtime {
             }
             _ => {
                 if let Some(inner) = inner.upgrade() {
-                    inner.texts_again.replace(Some(clock::after(TEXTS_AGAIN_MS, move || then(None))));
+                    let pause_ms = inner.texts_ms.get();
+                    inner.texts_ms.set(TEXTS_AGAIN_MS.1.min(2 * pause_ms));
+                    inner.texts_again.replace(Some(clock::after(pause_ms, move || then(None))));
                 }
             }
         });
@@ -527,6 +530,8 @@ struct Inner {
     texts: RefCell<Option<Request>>,
     /// Ends when they are fetched again, because they could not be had.
     texts_again: Later,
+    /// After so many milliseconds the next time.
+    texts_ms: Cell<u32>,
 }
 
 impl Inner {
