@@ -171,6 +171,29 @@ for (const protocol of ['form', 'resumable']) {
   });
 }
 
+test('a file that is long in coming is no server that stalls', async ({ tag, page, net, files }) => {
+  // As of files that lie far away, and are fetched when somebody reads them.
+  await page.addInitScript(() => {
+    const { arrayBuffer } = Blob.prototype;
+    const here = new Promise((go) => addEventListener('pl-here', go, { once: true }));
+    Blob.prototype.arrayBuffer = async function () {
+      await here;
+      return arrayBuffer.call(this);
+    };
+  });
+  const sample = await files.sample('far.bin', MIB);
+  await tag.open();
+  await tag.set({ protocol: 'resumable', retries: '0' });
+  await tag.pick(sample);
+  await tag.waitState(sample.name, 'creating');
+  // Absence can only be watched for a while: longer than a server may keep still.
+  await page.waitForTimeout(12_000);
+  expect((await tag.read(sample.name)).state).toBe('creating');
+  await page.evaluate(() => dispatchEvent(new Event('pl-here')));
+  expect(await tag.waitState(sample.name, 'done')).toMatchObject({ restarts: 0, error: null });
+  expect(net.uploads).toHaveLength(1);
+});
+
 test('a file that has changed while it was sent is told as that, where the line breaks over it', async ({ tag, net, files, silence, browserName }) => {
   test.skip(browserName !== 'chromium', 'Firefox reads what is there now');
   silence.allowFailedRequests();

@@ -877,8 +877,14 @@ impl Inner {
             if let Some(inner) = inner.upgrade() {
                 let due = take(&mut inner.timers.borrow_mut(), &timer);
                 drop(due);
-                // A button is not taken away from whoever is on it.
-                if timer == Timer::Undo && inner.is_on("[data-pl-action=undo]:focus") {
+                let waits = match timer {
+                    // A button is not taken away from whoever is on it.
+                    Timer::Undo => inner.is_on("[data-pl-action=undo]:focus"),
+                    // A file that is fetched from far away before it can be looked at is no server that stalls.
+                    Timer::Stall(file) => inner.unsent.borrow().iter().any(|(_, of)| *of == file),
+                    _ => false,
+                };
+                if waits {
                     return inner.arm(timer, delay_ms);
                 }
                 (inner.deliver)(Event::Fired(timer));
