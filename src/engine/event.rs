@@ -1,6 +1,6 @@
 //! The closed list of everything that can happen to a queue. Must never know who reports it.
 
-use crate::wire::{ErrorBody, Limits, ProgressFrame, ProgressId, Receipt};
+use crate::wire::{ErrorBody, ProgressFrame, ProgressId, Receipt};
 
 use super::command::{Pairs, Timer};
 
@@ -264,8 +264,6 @@ pub enum Event {
     Offline,
     /// The page became visible again; timers may have slept.
     Visible,
-    /// The server told its limits.
-    LimitsLearned(Limits),
     /// There may be room for more requests; see [`Queue::share`](super::Queue::share).
     Room,
 }

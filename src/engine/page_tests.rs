@@ -5,7 +5,7 @@
 
 use super::{
     Queue,
-    command::{Command, Notice, Pairs},
+    command::{Command, Notice, Pairs, Timer},
     event::{Answer, Event, FileId, RequestId, Scope},
     news::UploadEvent,
     sim::{Fate, Page, PollFate, Sim},
@@ -368,6 +368,31 @@ fn their_done_saves_a_second_upload_when_the_answer_is_lost() {
         one.says(ProgressState::Done, 0, 0);
     }
     assert_eq!((one.row().state, one.row().receipt.unwrap().proof), (RowState::Done, Proof::Accepted));
+}
+
+/// What counts in a cache keeps its last number after the line has broken: that is no work that is still done.
+#[test]
+fn a_count_that_stands_still_after_a_broken_line_is_no_reason_to_wait_on() {
+    let mut one = Foreign::new(100 * MB);
+    one.sent(100 * MB);
+    one.says(ProgressState::Receiving, 50 * MB, 100 * MB);
+    one.handle(Event::Failed {
+        file: F,
+        request: RequestId(1),
+        error: ErrorBody::new(ErrorCode::Network, ""),
+        status: 0,
+        retry_after_ms: None,
+    });
+    assert_eq!(one.row().state, RowState::Asking);
+    let mut armed = 0;
+    for received in [50, 50, 51, 51, 51] {
+        let commands = one.says(ProgressState::Receiving, received * MB, 100 * MB);
+        armed += commands
+            .iter()
+            .filter(|command| matches!(command, Command::Arm { timer: Timer::Retry(_), .. }))
+            .count();
+    }
+    assert_eq!((one.row().state, armed), (RowState::Asking, 1), "it waits longer for what has grown");
 }
 
 #[test]

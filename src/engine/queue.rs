@@ -19,7 +19,7 @@
 //! | was refused, cancelled or expired, or has ended | never again |
 
 use crate::wire::{
-    Dialect, ErrorBody, ErrorCode, Limits, Options, ProgressFrame, ProgressState, Proof, Protocol, Receipt,
+    Dialect, ErrorBody, ErrorCode, Options, ProgressFrame, ProgressState, Proof, Protocol, Receipt,
 };
 
 use super::{
@@ -428,7 +428,6 @@ impl Queue {
                 self.poll.not_before_ms = turn.now;
                 self.ask_about_all(turn);
             }
-            Event::LimitsLearned(limits) => self.learn(limits, turn),
             // What is ready starts after every event.
             Event::Room => {}
         }
@@ -575,19 +574,6 @@ impl Queue {
     pub(super) fn mark(&mut self, candidate: &Candidate) {
         let mark = (mark(&candidate.meta), candidate.id);
         self.marks.insert(self.marks.partition_point(|known| *known < mark), mark);
-    }
-
-    fn learn(&mut self, limits: Limits, turn: &mut Turn) {
-        self.options.limits = limits;
-        // Better now than after it was sent.
-        for at in 0..self.items.len() {
-            let item = &self.items[at];
-            if matches!(item.phase, Phase::Queued { .. })
-                && let Err(reason) = admit::size(&self.options, item.meta.size, &item.way)
-            {
-                self.refuse(at, reason, turn);
-            }
-        }
     }
 
     /// It was accepted, and is refused after all. Of those that are refused when they come only the sum is told.
@@ -1248,6 +1234,7 @@ impl Queue {
 
     /// What the server says of a try whose request has ended without an answer.
     fn verdict(&mut self, at: usize, poll: RequestId, frame: ProgressFrame, turn: &mut Turn) {
+        let foreign = self.is_foreign();
         let item = &self.items[at];
         // An answer to a question from before the end says nothing of the end.
         if item.asking.is_none_or(|from| poll < from) {
@@ -1275,8 +1262,17 @@ impl Queue {
             },
             ProgressState::Receiving | ProgressState::Processing => {
                 // It is at work on it: the verdict comes later.
-                let news = item.tally.seq.is_none_or(|seq| frame.seq > seq);
-                self.items[at].tally.seq = Some(frame.seq);
+                let received = frame.received.min(item.meta.size);
+                // Who only counts numbers nothing, and may say the same of a broken line for as long as it remembers it.
+                let news = match foreign {
+                    true => received > item.tally.received,
+                    false => item.tally.seq.is_none_or(|seq| frame.seq > seq),
+                };
+                let tally = &mut self.items[at].tally;
+                tally.seq = Some(frame.seq);
+                if news && foreign {
+                    tally.received = received;
+                }
                 self.touch(at, turn);
                 if (news || frame.state == ProgressState::Processing)
                     && let Phase::Waiting { cause: Cause::Verdict, error, .. } = &mut self.items[at].phase

@@ -982,20 +982,6 @@ fn refused_files_are_listed_with_their_reason_and_never_sent() {
 }
 
 #[test]
-fn limits_that_are_learned_late_still_count_before_the_send() {
-    let options = Options { auto_start: false, ..forms() };
-    let mut sim = Sim::new(options, &[Fate::Good], &[PollFate::Answered(20)]);
-    let ids = sim.add(&[MB, 11 * MB]);
-    sim.deliver(Event::LimitsLearned(Limits { max_file_size: Some(10 * MB), ..Limits::default() }));
-    sim.deliver(Event::Start(Scope::All));
-    let told = Command::Notify(Notice::Failed(ids[1]));
-    assert!(sim.log.iter().any(|(_, command)| *command == told), "at once: it had been accepted");
-    sim.drain();
-    let states = ids.iter().map(|id| sim.row(*id).state).collect::<Vec<_>>();
-    assert_eq!(states, [RowState::Done, RowState::Rejected]);
-}
-
-#[test]
 fn a_removed_row_is_told_of_and_its_request_given_up() {
     let (mut one, _) = sending(&forms(), 100);
     one.queue.take_dirty();
