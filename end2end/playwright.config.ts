@@ -21,7 +21,7 @@ export default defineConfig<object, Options>({
   forbidOnly: !!process.env.CI,
   // A test that passes at the second try is a bug that shows now and then.
   retries: 0,
-  reporter: [['list']],
+  reporter: [['list'], ['./fixtures/last-words.ts']],
   use: { trace: 'off', video: 'off', screenshot: 'only-on-failure' },
   projects: [
     // Clients that are no browsers.
