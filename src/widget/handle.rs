@@ -26,6 +26,48 @@ use crate::engine::{
 use super::{controller::Reach, labels::Word, runtime::File};
 
 /// A widget, as far as the page around it may reach. Clones are the same widget; the default is none.
+///
+/// Buttons of the page's own, and files that it has from elsewhere: drawn, recorded, or from a picker of its own.
+///
+/// ```
+/// use leptos::{prelude::*, web_sys::File};
+/// use plimsoll::{engine::event::Scope, widget::{Hooks, UploadEvent, UploadHandle, UploadWidget}, wire::Options};
+///
+/// /// What is picked waits for a button; what is drawn is sent at once.
+/// #[component]
+/// fn Studio(drawn: Signal<Option<File>, LocalStorage>) -> impl IntoView {
+///     let uploads = StoredValue::new(UploadHandle::default());
+///     let on_event = move |event| {
+///         // The first files may wait until all that works on files has been loaded: it is in the list from here on.
+///         if let UploadEvent::Added { file } = event && file.name == "drawing.png" {
+///             uploads.with_value(|widget| widget.start(Scope::One(file.id)));
+///         }
+///     };
+///     Effect::new(move || {
+///         if let Some(drawing) = drawn.get() {
+///             uploads.with_value(|widget| widget.add(vec![drawing]));
+///         }
+///     });
+///     let options = Options { auto_start: false, ..Options::default() };
+///     let hooks = Hooks { on_event: Some(Callback::new(on_event)), ..Hooks::default() };
+///     let all = move |what: fn(&UploadHandle, Scope)| uploads.with_value(|widget| what(widget, Scope::All));
+///     view! {
+///         <UploadWidget options hooks on_handle=move |handle| uploads.set_value(handle)/>
+///         <button on:click=move |_| all(UploadHandle::start)>"Send"</button>
+///         <button on:click=move |_| all(UploadHandle::pause)>"Hold"</button>
+///         <button on:click=move |_| all(UploadHandle::resume)>"Go on"</button>
+///         <button on:click=move |_| all(UploadHandle::cancel)>"Stop"</button>
+///     }
+/// }
+///
+/// // The default is none: it does nothing, as a handle does whose widget is gone.
+/// let none = UploadHandle::default();
+/// none.add(Vec::new());
+/// none.start(Scope::All);
+/// none.pause(Scope::All);
+/// none.cancel(Scope::All);
+/// assert!(none.rows().is_empty());
+/// ```
 #[derive(Clone, Default)]
 pub struct UploadHandle(pub(super) Reach);
 

@@ -154,6 +154,33 @@ impl Hooks {
     }
 
     /// With this reading the answers to forms.
+    ///
+    /// A view that tells where it put the file, and shows its form once more when it wants another one:
+    ///
+    /// ```
+    /// use plimsoll::{widget::Hooks, wire::{ErrorBody, ErrorCode, Receipt}};
+    ///
+    /// let hooks = Hooks::default().read_answer(|status, text, url| {
+    ///     // Where answers are read here, nobody else looks for the page where one signs in.
+    ///     if url.contains("/login/") {
+    ///         return Err(ErrorBody::new(ErrorCode::Unauthorized, "Please sign in, and try again."));
+    ///     }
+    ///     match (status, text.strip_prefix("put at ")) {
+    ///         // It does not say how long the file is there, so this is not called stored, but taken.
+    ///         (200, Some(place)) => Ok(Receipt::accepted(place)),
+    ///         (200, None) => Err(ErrorBody::new(ErrorCode::Declined, "Only photos of boats, please.")),
+    ///         _ => Err(ErrorBody::new(ErrorCode::Internal, "The photos are closed.")),
+    ///     }
+    /// });
+    ///
+    /// // The widget asks in the browser; here it is asked by hand.
+    /// let read = hooks.read_answer.unwrap();
+    /// let at = "https://site.example/photos/";
+    /// assert_eq!(read(200, "put at /photos/7", at), Ok(Receipt::accepted("/photos/7")));
+    /// assert_eq!(read(200, "<form>", at).unwrap_err().code, ErrorCode::Declined);
+    /// assert!(!read(200, "<form>", "https://site.example/login/?next=/photos/").unwrap_err().retryable);
+    /// assert!(read(502, "", at).unwrap_err().retryable);
+    /// ```
     #[must_use]
     pub fn read_answer(
         mut self,
