@@ -96,7 +96,7 @@ test('of two tags that want the screen on, one lock is held, and none is left; a
       const own = ++count;
       window.plScreen.push(`${own} wanted`);
       // What a browser does takes a while, in which the other begins.
-      await new Promise((later) => setTimeout(later, 50));
+      if (own === 1) await new Promise((go) => addEventListener('pl-refuse', go));
       if (own === 1) throw new DOMException('The battery is low.', 'NotAllowedError');
       window.plScreen.push(`${own} on`);
       return { released: false, release: async () => void window.plScreen.push(`${own} off`) };
@@ -113,8 +113,12 @@ test('of two tags that want the screen on, one lock is held, and none is left; a
   });
   const hosts = [page.locator('#first'), page.locator('#second')];
   for (const host of hosts) await expect(host.locator('form')).toHaveAttribute('data-hydrated', 'true');
-  for (const host of hosts) await host.locator('[data-pl-input]').setInputFiles(sample.path);
   const screen = () => page.evaluate(() => window.plScreen);
+  await hosts[0]!.locator('[data-pl-input]').setInputFiles(sample.path);
+  await expect.poll(screen).toEqual(['1 wanted']);
+  await hosts[1]!.locator('[data-pl-input]').setInputFiles(sample.path);
+  await expect(hosts[1]!.locator('[data-pl-row]')).toHaveCount(1);
+  await page.evaluate(() => dispatchEvent(new Event('pl-refuse')));
   await expect.poll(screen).toEqual(['1 wanted', '2 wanted', '2 on']);
   await page.evaluate(() => dispatchEvent(new Event('pl-go')));
   for (const host of hosts) await expect(host.locator('[data-pl-row]')).toHaveAttribute('data-state', 'done');
@@ -126,15 +130,18 @@ test('frozen while it sends, the page is right as soon as it wakes', async ({ ta
   const sample = await files.sample('frozen.bin', 6 * MIB);
   await tag.open();
   const before = (await server.finished()).length;
-  net.behave({ kind: 'slow', rate: 2 * MIB });
+  // It can come to its end only after the page has fallen asleep.
+  net.behave({ kind: 'stall', after: 2 * MIB });
   await tag.pick(sample);
   await expect.poll(() => net.passed).toBeGreaterThan(MIB);
   const cdp = await page.context().newCDPSession(page);
   await cdp.send('Page.setWebLifecycleState', { state: 'frozen' });
+  net.release();
   // What is only on its way lies there as well: it is to come to its end while the page sleeps.
   await expect.poll(async () => (await server.finished()).length - before, { timeout: 20_000 }).toBe(1);
   await cdp.send('Page.setWebLifecycleState', { state: 'active' });
-  expect(await tag.waitState(sample.name, 'done', 5000)).toMatchObject({ percent: 100, restarts: 0 });
+  // Before the ten seconds are over in which nothing moves and which would have it try again.
+  expect(await tag.waitState(sample.name, 'done', 9000)).toMatchObject({ percent: 100, restarts: 0 });
   expect(net.uploads).toHaveLength(1);
 });
 

@@ -210,6 +210,7 @@ const PLACES = {
 
 for (const [where, { shared, list }] of Object.entries(PLACES)) {
   test(`very many are dropped, folders and words among them: ${where}`, async ({ page, net, silence }) => {
+    test.setTimeout(120_000);
     silence.listen(page);
     await page.goto(`${net.url}/plain.html`);
     await expect(page.locator('plimsoll-upload form[data-plimsoll]')).toHaveAttribute('data-hydrated', 'true');
@@ -252,9 +253,9 @@ for (const [where, { shared, list }] of Object.entries(PLACES)) {
     const names = Array.from({ length: 50 }, (_, i) => `${(i * 7) % 50}`);
     const expected = list === 'no entries' ? names : [...names.filter((name) => name !== '7' && name !== '49'), '7/in', '49/in'];
     const listed = () => page.evaluate(() => document.querySelector('plimsoll-upload')!.files.map(({ name, path }) => path || name));
-    await expect.poll(listed).toEqual(expected);
+    await expect.poll(listed, { timeout: 45_000 }).toEqual(expected);
     const states = () => page.evaluate(() => [...new Set(document.querySelector('plimsoll-upload')!.files.map(({ state }) => state))]);
-    await expect.poll(states, 'nothing that stands for a folder is sent').toEqual(['done']);
+    await expect.poll(states, { message: 'nothing that stands for a folder is sent', timeout: 45_000 }).toEqual(['done']);
   });
 }
 

@@ -82,6 +82,29 @@ test('a server that asks to come back later is asked again, when it said', async
   expect(net.uploads.map(({ status }) => status)).toEqual([503, 200]);
 });
 
+/** A sentence that stands still is taken for a page that does. */
+test('until then a person sees the seconds fall, and may have it tried at once', async ({ widget, net, files, silence }) => {
+  silence.allowFailedRequests();
+  const sample = await files.sample('seconds.bin', 50_000);
+  const body = JSON.stringify({ type: 'about:blank', status: 503, code: 'shutting-down', message: 'The server is restarting.', retryable: true });
+  await widget.open();
+  net.behave({ kind: 'answer', status: 503, headers: { 'retry-after': '30' }, body, times: 1 });
+  await widget.pick(sample);
+  await widget.waitState(sample.name, 'waiting');
+  const status = widget.row(sample.name).locator('[data-pl-status]');
+  const left = async () => Number(/^Trying again in (\d+) s$/.exec(await status.innerText())?.[1]);
+  const first = await left();
+  expect(first).toBeGreaterThan(2);
+  await expect.poll(left).toBeLessThan(first);
+  const second = await left();
+  await expect.poll(left, 'and not only once').toBeLessThan(second);
+  await expect(status).toBeVisible();
+  expect(net.uploads.map(({ status }) => status), 'nothing is sent meanwhile').toEqual([503]);
+  await widget.button('retry', sample.name).click();
+  await widget.waitState(sample.name, 'done');
+  expect(net.uploads.map(({ status }) => status)).toEqual([503, 200]);
+});
+
 test('a refusal with a reason: shown beside the file, sent once', async ({ widget, net, files, silence }) => {
   silence.allowFailedRequests();
   const [bad, good] = [await files.sample('refused.bin', 2 * MIB), await files.sample('welcome.bin', 2 * MIB)];

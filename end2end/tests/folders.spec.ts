@@ -37,6 +37,9 @@ const test = base.extend<{ tree: string }>({
   },
 });
 
+// Hundreds of files take their time on a machine that has much else to do.
+test.setTimeout(120_000);
+
 test.describe('dropped', () => {
   test.skip(({ browserName }) => browserName !== 'chromium', 'only CDP can make a trusted drop');
 
@@ -45,13 +48,12 @@ test.describe('dropped', () => {
     const before = (await server.files()).length;
     await widget.listen();
     await realDrop(page, [tree]);
-    await expect(widget.total).toHaveAttribute('data-done', String(COUNT), { timeout: 45_000 });
+    await expect(widget.total).toHaveAttribute('data-done', String(COUNT), { timeout: 90_000 });
     await expect(widget.total).toHaveAttribute('data-failed', '1');
     expect((await server.files()).length - before).toBe(COUNT);
     // The list tells the last first: the folder without files is a row with its reason.
     await page.locator('[data-pl-frame]').evaluate((frame) => (frame.scrollTop = frame.scrollHeight));
-    const told = (await widget.announced()).filter((text) => /263/.test(text));
-    expect(told.length, `one sentence for all that was found: ${(await widget.announced()).join(' | ')}`).toBeGreaterThan(0);
+    await expect.poll(() => widget.announced(), 'one sentence for all that was found').toContainEqual(expect.stringMatching(/263/));
   });
 
   test('files beside the folder come with it, and paths are kept', async ({ widget, page, tree, files }) => {
@@ -79,7 +81,7 @@ test.describe('dropped', () => {
     await widget.open();
     const files = [...names.map((name) => path.join(here, name)), path.join(there, 'f-02.txt')].reverse();
     await realDrop(page, [folders[0]!, ...files.slice(0, 30), folders[2]!, ...files.slice(30), folders[1]!, folders[3]!]);
-    await expect(widget.total).toHaveAttribute('data-done', '65');
+    await expect(widget.total).toHaveAttribute('data-done', '65', { timeout: 45_000 });
     await expect(widget.total).toHaveAttribute('data-active', '0');
     // The empty folder, with its reason; and nothing else stands for a folder.
     await expect(widget.total).toHaveAttribute('data-failed', '1');
@@ -114,7 +116,7 @@ test('a picked folder keeps its paths', async ({ page, net, tree, browserName, s
     await picker.evaluate(pickPaths, ['tree/many/file-000.txt', 'tree/deep/er/deep-1.txt', 'tree/.hidden']);
   }
   const count = browserName === 'chromium' ? COUNT : 3;
-  await expect(widget.total).toHaveAttribute('data-done', String(count), { timeout: 45_000 });
+  await expect(widget.total).toHaveAttribute('data-done', String(count), { timeout: 90_000 });
   const titles = () => page.locator('[data-pl-row] .pl-name').evaluateAll((names) => names.map((name) => name.getAttribute('title') ?? ''));
   expect((await titles()).every((title) => title.startsWith('tree/'))).toBe(true);
 });
@@ -194,7 +196,7 @@ test('directories are read until nothing more comes, all the way down, and each 
     const widget = new Widget(page, site.url);
     await widget.open();
     await widget.drop.evaluate(dropTree);
-    await expect(widget.total).toHaveAttribute('data-done', '303', { timeout: 45_000 });
+    await expect(widget.total).toHaveAttribute('data-done', '303', { timeout: 90_000 });
     const sent = site.posted.flatMap(({ fields }) => fields.filter(([name]) => name === 'relativePath').map(([, path]) => path));
     const wanted = [
       ...Array.from({ length: 250 }, (_, i) => `top/many/${i}.txt`),
@@ -252,11 +254,12 @@ test.describe('what opens folders cannot be had', () => {
     await expect(widget.row('papers').locator('[data-pl-reason]')).toHaveText(reason);
     await expect(widget.button('retry', 'papers')).toBeVisible();
     await expect(widget.total, 'nothing is under way').not.toHaveAttribute('data-gathering');
-    // The pause after this one is long enough to press the button in.
     await expect.poll(asked, 'by itself').toBeGreaterThan(3);
     await expect(widget.row('papers')).toHaveCount(1);
+    // Should it come by itself before the key is down, the focus is lost just so.
+    await widget.button('retry', 'papers').focus();
     status = 200;
-    await widget.button('retry', 'papers').click();
+    await page.keyboard.press('Enter');
     await widget.waitState('a papers.txt', 'done');
     await widget.waitState('b papers.txt', 'done');
     await expect(widget.row('papers'), 'what stood for it is gone').toHaveCount(0);
@@ -272,6 +275,8 @@ test.describe('what opens folders cannot be had', () => {
     await widget.drop.evaluate(dropFolders, ['unwanted', 'wanted']);
     await widget.waitState('wanted', 'failed');
     await widget.button('remove', 'unwanted').click();
+    // It stays for as long as it has the focus.
+    await widget.button('undo').focus();
     status = 200;
     // Both are tried in the same turn.
     await widget.waitState('b wanted.txt', 'done');
@@ -309,24 +314,32 @@ test.describe('what opens folders cannot be had', () => {
       await widget.hydrated();
       await widget.drop.evaluate(dropFolders, ['papers']);
       await expect(widget.row('papers')).toHaveAttribute('data-state', 'failed');
-      /** The network's return ends any pause: how often it was asked for then. */
-      const tried = async () => {
+      /** The network's return ends any pause. */
+      const online = () => page.evaluate(() => dispatchEvent(new Event('online')));
+      const isAskedFor = async (why: string) => {
         const before = asked();
-        await page.evaluate(() => dispatchEvent(new Event('online')));
+        await online();
+        await expect.poll(asked, why).toBeGreaterThan(before);
+      };
+      const isNotAskedFor = async () => {
+        // What was asked for before this is known of when it is answered.
+        await page.evaluate(() => fetch('/favicon.svg').then((answer) => answer.text()));
+        const before = asked();
+        await online();
         // Absence can only be watched for a while: longer than the first pauses.
         await page.waitForTimeout(1500);
-        return asked() - before;
+        expect(asked()).toBe(before);
       };
-      expect(await tried()).toBeGreaterThan(0);
+      await isAskedFor('it is wanted');
       if (gone === 'its row') {
         await widget.button('remove', 'papers').click();
-        expect(await tried(), 'it may be brought back').toBeGreaterThan(0);
+        await isAskedFor('it may be brought back');
         await page.evaluate(() => new Promise((later) => (dispatchEvent(new Event('pagehide')), setTimeout(later, 100))));
       } else {
         await page.evaluate(() => new Promise((later) => (document.querySelector('plimsoll-upload')!.remove(), setTimeout(later, 100))));
       }
-      expect(await tried()).toBe(0);
-      expect(await tried()).toBe(0);
+      await isNotAskedFor();
+      await isNotAskedFor();
     });
   }
 
@@ -375,7 +388,7 @@ test.describe('what opens folders cannot be had', () => {
     const files = Array.from({ length: 40 }, (_, i) => path.join(tree, 'many', `file-${String(i).padStart(3, '0')}.txt`));
     await widget.open();
     await realDrop(page, [...files.slice(0, 20), path.join(tree, 'deep'), ...files.slice(20), path.join(tree, 'nothing here')]);
-    await expect(widget.total).toHaveAttribute('data-done', '40');
+    await expect(widget.total).toHaveAttribute('data-done', '40', { timeout: 45_000 });
     await expect(widget.total).toHaveAttribute('data-failed', '2');
     await page.locator('[data-pl-frame]').evaluate((frame) => (frame.scrollTop = frame.scrollHeight));
     await widget.waitState('nothing here', 'failed');

@@ -56,10 +56,10 @@ test('leaving the page is asked while something is sent, and only then', async (
   net.behave({ kind: 'stall', after: MIB });
   await widget.pick(sample);
   await widget.waitState(sample.name, 'sending');
-  expect(await asks(page), 'under way').toBe(true);
+  await expect.poll(() => asks(page), 'under way').toBe(true);
   net.release();
   await widget.waitState(sample.name, 'done');
-  expect(await asks(page), 'stored').toBe(false);
+  await expect.poll(() => asks(page), 'stored').toBe(false);
 });
 
 test('where the page wants no question none is asked', async ({ widget, net, files, page }) => {
@@ -115,9 +115,8 @@ test('nothing needs a frame: with the page out of sight, files are sent and the 
     input.dispatchEvent(new Event('change', { bubbles: true }));
   });
   await expect.poll(() => page.evaluate(() => document.querySelector('[data-pl-total]')?.getAttribute('data-done')), { timeout: 40_000 }).toBe('60');
-  const rows = await widget.rows();
-  expect(rows.length).toBeGreaterThan(5);
-  expect(rows.filter(({ state }) => state !== 'done')).toEqual([]);
+  expect((await widget.rows()).length).toBeGreaterThan(5);
+  await expect.poll(async () => (await widget.rows()).filter(({ state }) => state !== 'done')).toEqual([]);
 });
 
 test('what was taken off can be brought back: one row, or all that were cleared', async ({ widget, net, files, page }) => {
@@ -142,7 +141,7 @@ test('what was taken off can be brought back: one row, or all that were cleared'
   await expect(widget.row(bad.name)).toHaveCount(0);
   await undo.click();
   await expect(undo).toBeHidden();
-  expect(await names()).toEqual([good.name, bad.name, other.name]);
+  await expect.poll(names).toEqual([good.name, bad.name, other.name]);
   expect((await widget.read(bad.name)).state).toBe('cancelled');
   await expect(widget.row(bad.name).locator('button').first(), 'the focus is with what came back').toBeFocused();
 
@@ -150,10 +149,11 @@ test('what was taken off can be brought back: one row, or all that were cleared'
   await expect(page.locator('[data-pl-row]')).toHaveCount(0);
   await expect(undo, 'also of an empty list').toBeVisible();
   await expect(undo, 'and the focus is there, where nothing else is left').toBeFocused();
-  const heard = await widget.announced();
-  expect(heard.filter((text) => /undone/.test(text)), 'said once for each').toHaveLength(2);
+  const heard = async () => (await widget.announced()).filter((text) => /undone/.test(text)).length;
+  await expect.poll(heard).toBe(2);
   await page.keyboard.press('Enter');
   await expect.poll(names).toEqual([good.name, bad.name, other.name]);
+  expect(await heard(), 'said once for each').toBe(2);
 
   // The file was not forgotten.
   await widget.button('retry', bad.name).click();
@@ -177,7 +177,7 @@ test('an undo goes by itself, but not from under the focus', async ({ widget, fi
   await expect(widget.row(two.name)).toHaveCount(1);
   await widget.button('remove', two.name).click();
   await undo.click();
-  expect((await widget.rows()).map(({ name }) => name), 'the last removal only').toEqual([two.name]);
+  await expect.poll(async () => (await widget.rows()).map(({ name }) => name), 'the last removal only').toEqual([two.name]);
 });
 
 /** Whether the page would have the browser ask a person who leaves it. */

@@ -1,13 +1,14 @@
 // The tag on the sites of other people: their upload views, and their ways to count (issue 4, line 6). What they count
 // drives the bar, only their answer ends it, and the row says what that answer is worth.
 
-import type { Locator } from '@playwright/test';
+import type { Locator, Page } from '@playwright/test';
 import type { PlimsollUpload } from '../../public/upload-widget.js';
 import { exampleScripts } from '../fixtures/example';
-import { MIB } from '../fixtures/files';
+import { MIB, type Sample } from '../fixtures/files';
 import { NetProxy } from '../fixtures/netproxy';
-import { type Counter, MOST, Nginx, Other, PIECE, TOKEN } from '../fixtures/others';
+import { type Answer, type Counter, MOST, Nginx, Other, PIECE, TOKEN } from '../fixtures/others';
 import { Widget } from '../fixtures/page';
+import { Pages } from '../fixtures/pages';
 import { expect, test as base } from '../fixtures/test';
 
 const MB = 1_000_000;
@@ -57,6 +58,17 @@ class Guest extends Widget {
     await this.button('remove', name).click();
     await expect(this.row(name)).toHaveCount(0);
   }
+
+  /** Sends a file once for each of these answers of the site, which is said to be why it failed; none is left in the list. */
+  async refusals(other: Other, sample: Sample, answers: readonly (readonly [Answer, string])[]): Promise<void> {
+    for (const [answer, reason] of answers) {
+      other.view = () => answer;
+      await this.pick(sample);
+      await this.waitState(sample.name, 'failed');
+      await expect(this.reason(sample.name)).toHaveText(reason);
+      await this.remove(sample.name);
+    }
+  }
 }
 declare global {
   interface Window {
@@ -64,6 +76,8 @@ declare global {
     plOpened: string[];
     /** Whether a hook was asked again, each time it was asked. */
     plAsked: boolean[];
+    /** What the tag has complained of. */
+    plComplaints: string[];
   }
 }
 declare function hooker(host: PlimsollUpload, token: string): void;
@@ -185,16 +199,10 @@ for (const kind of KINDS) {
     test('a refusal by the view stands beside the file in its own words', async ({ guest, other, files, silence }) => {
       silence.allowFailedRequests();
       const sample = await files.sample('refused.bin', MIB);
-      for (const [answer, reason] of [
+      await guest.refusals(other, sample, [
         [{ status: 422, type: 'text/plain; charset=utf-8', body: 'Only photos of boats, please.\n' }, 'Only photos of boats, please.'],
         [{ status: 400, type: 'application/json', body: '{"detail": "No boat on it."}' }, 'No boat on it.'],
-      ] as const) {
-        other.view = () => answer;
-        await guest.pick(sample);
-        await guest.waitState(sample.name, 'failed');
-        await expect(guest.reason(sample.name)).toHaveText(reason);
-        await guest.remove(sample.name);
-      }
+      ]);
       expect(other.uploads, 'asked once each').toHaveLength(2);
     });
 
@@ -341,16 +349,10 @@ test.describe('Django’s guard against forged requests', () => {
     other.pages.set('/login/', { status: 200, type: 'text/html', body: '<!doctype html><title>Sign in</title>' });
     await guest.page.evaluate(`{ const photos = document.querySelector('plimsoll-upload'); ${exampleScripts().readAnswer} }`);
     await guest.hydrated();
-    for (const [answer, reason] of [
+    await guest.refusals(other, sample, [
       [{ status: 302, headers: { location: '/login/?next=/upload' } }, 'Please sign in, and try again.'],
       [{ status: 403, type: 'text/html', body: '<h1>Forbidden</h1>' }, 'The site answered 403.'],
-    ] as const) {
-      other.view = () => answer;
-      await guest.pick(sample);
-      await guest.waitState(sample.name, 'failed');
-      await expect(guest.reason(sample.name)).toHaveText(reason);
-      await guest.remove(sample.name);
-    }
+    ]);
     other.view = () => ({ status: 302, headers: { location: '/login/?next=/upload' } });
     await guest.pick(sample);
     await guest.waitState(sample.name, 'failed');
@@ -475,5 +477,69 @@ test.describe('a site that nobody counts for', () => {
     await guest.pick(sample);
     await guest.waitState(sample.name, 'failed');
     await expect(guest.reason(sample.name)).toHaveText('The server could not store the file.');
+  });
+});
+
+test.describe('a site that makes elements from no text that nobody has vouched for (Trusted Types)', () => {
+  /** Its upload view, with more in its head; heard are the complaints of the tag. */
+  async function open(page: Page, server: string, site: Pages, head = ''): Promise<() => Promise<string[]>> {
+    const policy = '<meta http-equiv="Content-Security-Policy" content="require-trusted-types-for \'script\'">';
+    const hear = '<script>window.plComplaints = []; addEventListener("plimsoll-error", ({ detail }) => plComplaints.push(detail.message));</script>';
+    site.page('/photos/', '', 'thank you');
+    site.page(
+      '/',
+      server,
+      '<plimsoll-upload><form action="/photos/" method="post" enctype="multipart/form-data">' +
+        '<input type="hidden" name="album" value="sea"><input type="file" name="photo" multiple><button>Send</button></form></plimsoll-upload>',
+      policy + hear + head,
+    );
+    await page.goto(`${site.url}/`);
+    return () => page.evaluate(() => window.plComplaints);
+  }
+
+  test('the tag says that it cannot start, and the form inside of it is the form it was', async ({ page, server, files, silence }) => {
+    silence.listen(page);
+    const site = await Pages.start();
+    try {
+      const complaints = await open(page, server.url, site);
+      const sample = await files.sample('trusted.bin', 1000);
+      const form = page.locator('plimsoll-upload > form');
+      if (await page.evaluate(() => 'trustedTypes' in window)) {
+        // As the browser has it, and as it says so itself.
+        const refusal = /TrustedHTML|Sink type mismatch|require-trusted-types-for/;
+        silence.allow(refusal);
+        await expect.poll(complaints).toEqual([expect.stringMatching(refusal)]);
+        await expect.poll(() => silence.said.filter((line) => line.startsWith('console.error: <plimsoll-upload>: '))).toEqual([expect.stringMatching(refusal)]);
+        expect(await page.locator('plimsoll-upload').evaluate((tag: PlimsollUpload) => [tag.shadowRoot, tag.files, tag.busy, tag.validity.valid])).toEqual([null, [], false, true]);
+        await expect(form.locator('[disabled]')).toHaveCount(0);
+        await form.locator('input[type=file]').setInputFiles(sample.path);
+        await form.getByRole('button', { name: 'Send' }).click();
+        await expect(page.locator('body')).toHaveText('thank you');
+      } else {
+        // A browser that knows of no such rule keeps none.
+        await page.locator('plimsoll-upload [data-pl-input]').setInputFiles(sample.path);
+        await expect(page.locator('plimsoll-upload [data-pl-row]')).toHaveAttribute('data-state', 'done');
+        await expect(form).toBeHidden();
+        expect(await complaints()).toEqual([]);
+      }
+      expect(site.posted.map(({ path, fields }) => [path, fields])).toEqual([['/photos/', [['album', 'sea'], ['photo', sample.name]]]]);
+    } finally {
+      await site.stop();
+    }
+  });
+
+  test('where the site vouches for what its scripts make from text, the tag starts', async ({ page, server, files, silence }) => {
+    silence.listen(page);
+    const site = await Pages.start();
+    try {
+      const complaints = await open(page, server.url, site, '<script>window.trustedTypes?.createPolicy("default", { createHTML: (text) => text });</script>');
+      const sample = await files.sample('vouched.bin', 1000);
+      await page.locator('plimsoll-upload [data-pl-input]').setInputFiles(sample.path);
+      await expect(page.locator('plimsoll-upload [data-pl-row]')).toHaveAttribute('data-state', 'done');
+      await expect(page.locator('plimsoll-upload > form')).toBeHidden();
+      expect(await complaints()).toEqual([]);
+    } finally {
+      await site.stop();
+    }
   });
 });

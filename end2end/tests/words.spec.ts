@@ -59,6 +59,8 @@ for (const lang of LANGUAGES) {
     // Again, with a stored file in the list and the scripts held back.
     const open = net.gate(/\.wasm/);
     await own.goto();
+    // All that the server wrote, and not its beginning.
+    await page.waitForFunction(() => document.readyState !== 'loading');
     await expect(page.locator('[data-pl-upload]')).not.toHaveCount(0);
     expect(await page.evaluate(() => [document.documentElement.lang, document.documentElement.dir])).toEqual([lang, lang === 'ar' ? 'rtl' : 'ltr']);
     for (const place of ['form[data-plimsoll]', '[data-pl-uploads]']) {
@@ -70,7 +72,7 @@ for (const lang of LANGUAGES) {
     open();
     await own.hydrated();
     await expect(page.locator('time').first()).not.toContainText('UTC');
-    expect(await said(page)).toEqual(rendered);
+    await expect.poll(() => said(page)).toEqual(rendered);
     const [limits] = await page.locator('.pl-limits').allTextContents();
     expect(limits).toContain(words.paste);
     await expect(page.locator('.pl-facts').first()).toContainText(lang === 'ar' ? '1.2' : fill(words.size!, { n: `1${words.decimal}2`, unit: words.units!.split(' ')[2]! }));
@@ -118,9 +120,9 @@ test('numbers, shares and moments are written as in the variant that the page is
   await expect(own.row(sample.name).locator('.pl-percent')).toHaveText(/[٠-٩]/u);
   net.release();
   await own.waitState(sample.name, 'done');
-  const shown = await page.locator('time').first().textContent();
   const moment = await page.locator('time').first().getAttribute('datetime');
-  expect(shown).toBe(await page.evaluate((at) => new Intl.DateTimeFormat('ar-EG', { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at)), moment!));
+  const written = await page.evaluate((at) => new Intl.DateTimeFormat('ar-EG', { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at)), moment!);
+  await expect.poll(() => page.locator('time').first().textContent()).toBe(written);
 });
 
 test('in Arabic the bar grows from the right, and a size keeps its order', async ({ page, net, files }) => {
