@@ -503,8 +503,8 @@ struct Inner {
     form: RefCell<Option<HtmlFormElement>>,
     files: Files,
     uploads: Keyed<RequestId, Request>,
-    /// Requests that are about to be sent, once their file is known to be the same.
-    unsent: Keyed<RequestId, FileId>,
+    /// Requests that are about to be sent, once their file is known to be the same; of a resumable upload with its file.
+    unsent: Keyed<RequestId, Option<FileId>>,
     /// Requests that the queue does not wait for.
     discards: Keyed<String, Request>,
     /// Uploads that are worth remembering, and their locks once they are held.
@@ -566,7 +566,7 @@ impl Inner {
         of: Option<(ProgressId, String)>,
         then: Box<Looked>,
     ) {
-        self.unsent.borrow_mut().push((request, file));
+        self.unsent.borrow_mut().push((request, (!glance).then_some(file)));
         let inner = Rc::downgrade(self);
         clock::spawn(async move {
             let seen = sample::of(&picked, glance).await;
@@ -880,8 +880,9 @@ impl Inner {
                 let waits = match timer {
                     // A button is not taken away from whoever is on it.
                     Timer::Undo => inner.is_on("[data-pl-action=undo]:focus"),
-                    // A file that is fetched from far away before it can be looked at is no server that stalls.
-                    Timer::Stall(file) => inner.unsent.borrow().iter().any(|(_, of)| *of == file),
+                    // A file that is fetched from far away before it can be looked at is no server that stalls. A form
+                    // is not tried again for that, and its row says that nothing moves.
+                    Timer::Stall(file) => inner.unsent.borrow().iter().any(|(_, of)| *of == Some(file)),
                     _ => false,
                 };
                 if waits {
