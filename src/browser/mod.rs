@@ -38,6 +38,7 @@ use web_sys::{
 
 use crate::{
     engine::{
+        STALL_MS,
         command::{self, Command, Manifest, Pairs, ReadAnswer, Timer},
         event::{Candidate, Event, FileId, RequestId, Scope},
         view::Waiting,
@@ -62,8 +63,11 @@ const AT_ONCE: usize = 32;
 /// So long a network that only the browser says is gone is believed to be.
 const DOUBT_MS: u32 = 10_000;
 
-/// After so long texts that could not be had are asked for again; after twice as long each further time, up to the last.
-const TEXTS_AGAIN_MS: (u32, u32) = (5_000, 300_000);
+/// After so long texts that could not be had are asked for again.
+const TEXTS_AGAIN_MS: u32 = 5_000;
+
+/// So long a file that is fetched from far away may take before it can be looked at, after what the queue has waited.
+const FAR_MS: u32 = 60_000;
 
 /// Carries out the commands of one queue. Dropping it aborts its requests, clears its timers and removes its
 /// listeners; no event follows. A browser has one thread, so the wrapper only satisfies the framework's types.
@@ -133,7 +137,6 @@ impl Runtime {
             doubt: RefCell::new(None),
             texts: RefCell::new(None),
             texts_again: RefCell::new(None),
-            texts_ms: Cell::new(TEXTS_AGAIN_MS.0),
         })))
     }
 
@@ -236,9 +239,7 @@ impl Runtime {
             }
             _ => {
                 if let Some(inner) = inner.upgrade() {
-                    let pause_ms = inner.texts_ms.get();
-                    inner.texts_ms.set(TEXTS_AGAIN_MS.1.min(2 * pause_ms));
-                    inner.texts_again.replace(Some(clock::after(pause_ms, move || then(None))));
+                    inner.texts_again.replace(Some(clock::after(TEXTS_AGAIN_MS, move || then(None))));
                 }
             }
         });
@@ -503,8 +504,8 @@ struct Inner {
     form: RefCell<Option<HtmlFormElement>>,
     files: Files,
     uploads: Keyed<RequestId, Request>,
-    /// Requests that are about to be sent, once their file is known to be the same; of a resumable upload with its file.
-    unsent: Keyed<RequestId, Option<FileId>>,
+    /// Requests that are about to be sent, once their file is known to be the same.
+    unsent: Keyed<RequestId, Look>,
     /// Requests that the queue does not wait for.
     discards: Keyed<String, Request>,
     /// Uploads that are worth remembering, and their locks once they are held.
@@ -530,8 +531,16 @@ struct Inner {
     texts: RefCell<Option<Request>>,
     /// Ends when they are fetched again, because they could not be had.
     texts_again: Later,
-    /// After so many milliseconds the next time.
-    texts_ms: Cell<u32>,
+}
+
+/// A look at a file before its request is sent.
+struct Look {
+    /// Whose it is, if it is a resumable upload: only its request is given up when nothing moves. A form's row says so.
+    whose: Option<FileId>,
+    /// As in [`Inner::look_at`].
+    of: Option<(ProgressId, String)>,
+    /// Whether the queue has waited in vain for something to move.
+    late: bool,
 }
 
 impl Inner {
@@ -566,22 +575,44 @@ impl Inner {
         of: Option<(ProgressId, String)>,
         then: Box<Looked>,
     ) {
-        self.unsent.borrow_mut().push((request, (!glance).then_some(file)));
+        let whose = (!glance).then_some(file);
+        self.unsent.borrow_mut().push((request, Look { whose, of, late: false }));
         let inner = Rc::downgrade(self);
         clock::spawn(async move {
             let seen = sample::of(&picked, glance).await;
             let Some(inner) = inner.upgrade() else { return };
-            if take(&mut inner.unsent.borrow_mut(), &request).is_none() {
-                return;
+            let look = take(&mut inner.unsent.borrow_mut(), &request);
+            let Some(look) = look else { return };
+            let Some(seen) = seen else { return inner.unread(file, request, look) };
+            // Now the server has its time.
+            if look.late {
+                inner.arm(Timer::Stall(file), STALL_MS as u32);
             }
-            if let Some(seen) = seen {
-                return then(&inner, &picked, seen);
-            }
-            if let Some((id, url)) = of {
-                inner.lacks(file, id, url);
-            }
-            (inner.deliver)(resume::unreadable(file, request));
+            then(&inner, &picked, seen);
         });
+    }
+
+    fn unread(self: &Rc<Self>, file: FileId, request: RequestId, look: Look) {
+        if let Some((id, url)) = look.of {
+            self.lacks(file, id, url);
+        }
+        (self.deliver)(resume::unreadable(file, request));
+    }
+
+    /// Whether nothing has moved because this file is still being looked at: it may have to be fetched from far away
+    /// first, and that is no server that stalls. One that does not come at all cannot be read.
+    fn is_far(self: &Rc<Self>, file: FileId) -> bool {
+        let mut unsent = self.unsent.borrow_mut();
+        let Some(at) = unsent.iter().position(|(_, look)| look.whose == Some(file)) else { return false };
+        if std::mem::replace(&mut unsent[at].1.late, true) {
+            let (request, look) = unsent.swap_remove(at);
+            drop(unsent);
+            self.unread(file, request, look);
+        } else {
+            drop(unsent);
+            self.arm(Timer::Stall(file), FAR_MS);
+        }
+        true
     }
 
     fn dispatch_form(
@@ -877,18 +908,12 @@ impl Inner {
             if let Some(inner) = inner.upgrade() {
                 let due = take(&mut inner.timers.borrow_mut(), &timer);
                 drop(due);
-                let waits = match timer {
+                match timer {
                     // A button is not taken away from whoever is on it.
-                    Timer::Undo => inner.is_on("[data-pl-action=undo]:focus"),
-                    // A file that is fetched from far away before it can be looked at is no server that stalls. A form
-                    // is not tried again for that, and its row says that nothing moves.
-                    Timer::Stall(file) => inner.unsent.borrow().iter().any(|(_, of)| *of == Some(file)),
-                    _ => false,
-                };
-                if waits {
-                    return inner.arm(timer, delay_ms);
+                    Timer::Undo if inner.is_on("[data-pl-action=undo]:focus") => inner.arm(timer, delay_ms),
+                    Timer::Stall(file) if inner.is_far(file) => {}
+                    _ => (inner.deliver)(Event::Fired(timer)),
                 }
-                (inner.deliver)(Event::Fired(timer));
             }
         });
         let mut timers = self.timers.borrow_mut();

@@ -10,18 +10,19 @@ use super::files::Picked;
 /// Bytes at each end.
 const END: f64 = 65_536.0;
 
-/// The fingerprint; at a `glance` nothing is taken in, and it is only seen whether the file can be read at all. `None`
-/// when it cannot: it is gone, has changed on the disk, or is somebody else's.
+/// The fingerprint; at a `glance` of a small file any number, for then it is only seen whether it can be read. `None` when
+/// it cannot: it is gone, has changed on the disk, or is somebody else's.
 pub(super) async fn of(Picked { file, size, .. }: &Picked, glance: bool) -> Option<f64> {
     let size = *size as f64;
     if glance && size <= END {
         // To cut a part off has Chromium look at the disk, and the page stands still meanwhile; there may be very many.
         return read(file, size).await.map(|_| 0.0);
     }
-    let slice = |from, to| file.slice_with_f64_and_f64(from, to).ok();
-    if glance {
-        return read(&slice(size - 1.0, size)?, 1.0).await.map(|_| 0.0);
+    // What has only grown has the same ends where it ended before.
+    if file.size() != size {
+        return None;
     }
+    let slice = |from, to| file.slice_with_f64_and_f64(from, to).ok();
     let mut hash = Hash(0xcbf2_9ce4_8422_2325);
     for (from, to) in [(0.0, END.min(size)), ((size - END).max(0.0), size)] {
         hash.take_in(&read(&slice(from, to)?, to - from).await?.to_vec());
