@@ -1268,13 +1268,16 @@ impl Queue {
                     true => received > item.tally.received,
                     false => item.tally.seq.is_none_or(|seq| frame.seq > seq),
                 };
+                // With nothing left to come it may well be at work.
+                let whole = foreign && received == item.meta.size;
                 let tally = &mut self.items[at].tally;
                 tally.seq = Some(frame.seq);
                 if news && foreign {
                     tally.received = received;
+                    tally.sent = tally.sent.max(received);
                 }
                 self.touch(at, turn);
-                if (news || frame.state == ProgressState::Processing)
+                if (news || whole || frame.state == ProgressState::Processing)
                     && let Phase::Waiting { cause: Cause::Verdict, error, .. } = &mut self.items[at].phase
                 {
                     let (error, until_ms) = (error.take(), Some(turn.now + VERDICT_MS));

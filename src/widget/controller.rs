@@ -41,8 +41,8 @@ use super::{
 /// nobody finds old news in it.
 const SILENCE_MS: u64 = 10_000;
 
-/// The line over a long list is drawn at most this often, in milliseconds: small files end by the hundred in a second,
-/// and each picture of their sum is work that the next ones wait for.
+/// As long as more files are under way than a short list has, their line is drawn at most this often, in milliseconds:
+/// small ones end by the hundred in a second, and each picture of their sum is work that the next ones wait for.
 const DRAWN_MS: u64 = 250;
 
 /// What takes the focus over from a button that a person has pressed and that is gone.
@@ -62,7 +62,7 @@ struct Shared {
     rows: ArcRwSignal<Vec<Row>>,
     total: ArcRwSignal<TotalView>,
     /// The same as it was last drawn.
-    shown: ArcRwSignal<TotalView>,
+    drawn: ArcRwSignal<TotalView>,
     said: ArcRwSignal<String>,
     /// What is said of files that wait until they can be taken in.
     waits: ArcRwSignal<Option<Word>>,
@@ -137,7 +137,7 @@ struct Core {
     window: Window,
     announcer: Announcer,
     said_ms: u64,
-    shown_ms: u64,
+    drawn_ms: u64,
     ticking: bool,
 }
 
@@ -203,13 +203,13 @@ impl Controller {
                     window: Window::default(),
                     announcer: Announcer::default(),
                     said_ms: 0,
-                    shown_ms: 0,
+                    drawn_ms: 0,
                     ticking: false,
                 }),
                 inbox: Mutex::default(),
                 rows: ArcRwSignal::default(),
                 total: ArcRwSignal::default(),
-                shown: ArcRwSignal::default(),
+                drawn: ArcRwSignal::default(),
                 said: ArcRwSignal::default(),
                 waits: ArcRwSignal::default(),
                 waiting: AtomicU32::new(0),
@@ -271,9 +271,9 @@ impl Controller {
         self.0.total.clone()
     }
 
-    /// The same for words and pictures: of a long list not each change.
-    pub(crate) fn shown(&self) -> ArcRwSignal<TotalView> {
-        self.0.shown.clone()
+    /// The same for words and pictures: of very many files not each change.
+    pub(crate) fn drawn(&self) -> ArcRwSignal<TotalView> {
+        self.0.drawn.clone()
     }
 
     /// Sorts the rows by state, what needs the person first, or as they were added.
@@ -354,7 +354,7 @@ impl Shared {
         }
         if self.total.with_untracked(|old| *old != total) {
             self.runtime.busy(total.is_busy());
-            self.shown.set(total.clone());
+            self.drawn.set(total.clone());
             self.total.set(total);
         }
         if self.waiting.swap(files, Relaxed) != files
@@ -591,11 +591,11 @@ impl Shared {
             });
         }
         let speaks = self.said.with_untracked(|said| !said.is_empty());
-        let rests = total.active as usize > SHORT && now_ms < core.shown_ms + DRAWN_MS;
-        let behind = self.shown.with_untracked(|shown| *shown != total);
+        let rests = total.active as usize > SHORT && now_ms < core.drawn_ms + DRAWN_MS;
+        let behind = self.drawn.with_untracked(|drawn| *drawn != total);
         if behind && !rests {
-            core.shown_ms = now_ms;
-            self.shown.set(total.clone());
+            core.drawn_ms = now_ms;
+            self.drawn.set(total.clone());
         }
         let owes = core.announcer.owes() || (behind && rests);
         self.tick(core, total.counts_down || owes || (speaks && total.active == 0));

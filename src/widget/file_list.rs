@@ -59,7 +59,7 @@ pub(crate) fn TotalLine(
     controller: Controller,
 ) -> impl IntoView {
     let (total, labels, waits) = (controller.total(), controller.labels(), controller.waits());
-    let shown = controller.shown();
+    let drawn = controller.drawn();
     let line = {
         let (total, waits) = (total.clone(), waits.clone());
         facts(move |tell| {
@@ -78,11 +78,11 @@ pub(crate) fn TotalLine(
         })
     };
     let sum: Arc<dyn Fn() -> String + Send + Sync> = {
-        let (shown, labels) = (shown.clone(), labels.clone());
+        let (drawn, labels) = (drawn.clone(), labels.clone());
         Arc::new(move || {
             labels.with(|labels| match waits.get() {
                 Some(word) => labels.text(word),
-                None => shown.with(|total| text::total(labels, total)),
+                None => drawn.with(|total| text::total(labels, total)),
             })
         })
     };
@@ -126,7 +126,7 @@ pub(crate) fn TotalLine(
             </div>
             <ProgressBar
                 name=says(&labels, Word::AllFiles)
-                level=Arc::new(move || shown.with(level))
+                level=Arc::new(move || drawn.with(level))
                 spoken=Box::new(move || spoken())
             />
         </div>

@@ -176,7 +176,11 @@ pub(crate) fn FileRow(
                     {words(|labels, row| text::percent(labels, row.percent))}
                 </bdi>
             </div>
-            <ProgressBar name=words(|_, row| text::whole_name(row)) level=Arc::new(row.worded(|_, row| level(row))) spoken=words(text::spoken)/>
+            <ProgressBar
+                name=words(|_, row| text::whole_name(row))
+                level=Arc::new(row.worded(|_, row| level(row)))
+                spoken=words(text::spoken)
+            />
             <div class="pl-row-foot">
                 <div class="pl-words">
                     <p class="pl-status" part="status" data-pl-status="">

@@ -19,7 +19,7 @@ const SHOWN: usize = 50;
 const PAUSE_MS: u32 = 500;
 /// As long as more come in each pause the next one is twice as long, up to this: most of what would be drawn is out of
 /// the list again before anybody has read it.
-const LONGEST_MS: u32 = 4000;
+const LONGEST_MS: u32 = 2000;
 /// Where the deleting form is sent.
 const DELETE_ACTION: &str = "/api/delete_upload";
 
