@@ -119,6 +119,32 @@ test('nothing needs a frame: with the page out of sight, files are sent and the 
   await expect.poll(async () => (await widget.rows()).filter(({ state }) => state !== 'done')).toEqual([]);
 });
 
+/** Of so many they are drawn less often than anything happens. */
+test('the words and the bar over very many files come up with them, also when nothing follows, and to the end', async ({ widget, net, files, page }) => {
+  const samples = await files.many(100, 50);
+  await widget.open();
+  await widget.pick(...samples);
+  await expect.poll(async () => Number(await widget.total.getAttribute('data-done'))).toBeGreaterThan(5);
+  net.behave({ kind: 'stall', after: 0 });
+  const told = () =>
+    page.evaluate(() => {
+      const total = document.querySelector<HTMLElement>('[data-pl-total]')!;
+      const [bar, part] = [total.querySelector('[role=progressbar]')!, total.querySelector('.pl-bar-received')!];
+      const { done, percent, active } = total.dataset;
+      return { done, percent, active: Number(active), words: total.querySelector('.pl-sum')!.textContent, spoken: bar.ariaValueText, now: bar.ariaValueNow, width: part.getAttribute('width') };
+    });
+  await expect(async () => {
+    const { done, percent, active, words, ...bar } = await told();
+    expect(net.uploads.filter(({ status }) => status === undefined), 'all that may be sent at once stand still').toHaveLength(3);
+    expect(words?.startsWith(`${String(done)} of 100 files stored`), words ?? '').toBe(true);
+    expect(bar).toEqual({ spoken: words, now: percent, width: `${String(percent)}%` });
+    expect(active, 'very many').toBeGreaterThan(30);
+  }).toPass({ timeout: 15_000 });
+  net.release();
+  await expect(widget.total).toHaveAttribute('data-done', '100', { timeout: 30_000 });
+  await expect.poll(told).toEqual({ done: '100', percent: '100', active: 0, words: '100 files stored', spoken: '100 files stored', now: '100', width: '100%' });
+});
+
 test('what was taken off can be brought back: one row, or all that were cleared', async ({ widget, net, files, page }) => {
   const [good, other, bad] = [await files.sample('kept.bin', 2000), await files.sample('other.bin', 3000), await files.sample('bad.bin', 12 * MIB)];
   const undo = widget.button('undo');
